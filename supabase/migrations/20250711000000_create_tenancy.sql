@@ -1,0 +1,235 @@
+-- Companies are the tenants. Membership lives in a table and nowhere else, so that revoking it takes effect with the
+-- next statement; superadmins are a table too, which only the service writes.
+
+create table public.companies (
+  id uuid primary key default gen_random_uuid(),
+  slug text not null constraint companies_slug_format check (private.is_slug(slug)),
+  name text not null constraint companies_name_length check (length(trim(name)) between 1 and 200),
+  settings jsonb not null default '{}' constraint companies_settings_object check (private.is_object(settings)),
+  storage_quota_bytes bigint not null default 10737418240
+    constraint companies_storage_quota_bytes_range check (storage_quota_bytes >= 0),
+  max_concurrent_runs integer not null default 10
+    constraint companies_max_concurrent_runs_range check (max_concurrent_runs between 0 and 10000),
+  max_queued_runs integer not null default 1000
+    constraint companies_max_queued_runs_range check (max_queued_runs between 0 and 10000000),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint companies_slug_key unique (slug)
+);
+comment on table public.companies is 'Tenants: they publish apps, and run the apps that they are assigned.';
+comment on column public.companies.storage_quota_bytes is 'Bytes that the files of the apps it publishes may take. Set by superadmins.';
+comment on column public.companies.max_concurrent_runs is 'Runs that execute at the same time; further ones wait. Set by superadmins.';
+comment on column public.companies.max_queued_runs is 'Runs that may wait; further requests are refused. Set by superadmins.';
+
+create table public.company_members (
+  company_id uuid not null references public.companies (id) on delete cascade,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  role text not null default 'member' constraint company_members_role check (role in ('owner', 'admin', 'member')),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  primary key (company_id, user_id)
+);
+comment on table public.company_members is
+  'Who belongs to a company. Members run apps; admins also schedule, assign and publish; owners also appoint owners.';
+
+create table public.superadmins (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  created_at timestamptz not null default now()
+);
+comment on table public.superadmins is 'Users who may do everything. Only the service adds or removes one.';
+
+create index company_members_user_id_idx on public.company_members (user_id) include (company_id, role);
+
+-- Triggers
+
+create trigger set_updated_at before update on public.companies
+  for each row execute function private.set_updated_at();
+
+create trigger set_updated_at before update on public.company_members
+  for each row execute function private.set_updated_at();
+
+create function private.guard_last_owner()
+returns trigger
+language plpgsql
+security definer -- counts owners whom the caller may not see
+set search_path = ''
+as $$
+begin
+  if tg_op = 'UPDATE' and new.role = 'owner' then
+    return new;
+  end if;
+  -- The lock makes two owners who leave at once take turns. No company: it is being deleted with its members.
+  perform from public.companies where id = old.company_id for no key update;
+  if found and not exists (
+    select from public.company_members
+    where company_id = old.company_id and role = 'owner' and user_id <> old.user_id
+  ) then
+    perform private.raise_error('SW010', 'A company keeps at least one owner: appoint another owner first.', 'role');
+  end if;
+  return case tg_op when 'UPDATE' then new else old end;
+end;
+$$;
+
+create trigger guard_last_owner before update or delete on public.company_members
+  for each row when (old.role = 'owner') execute function private.guard_last_owner();
+
+create function private.guard_company_limits()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not (private.is_service() or private.is_superadmin()) then
+    perform private.raise_error('SW003', 'Limits of a company are set by superadmins.', 'storage_quota_bytes');
+  end if;
+  return new;
+end;
+$$;
+
+create trigger guard_company_limits before update on public.companies
+  for each row when (
+    (old.storage_quota_bytes, old.max_concurrent_runs, old.max_queued_runs)
+      is distinct from (new.storage_quota_bytes, new.max_concurrent_runs, new.max_queued_runs))
+  execute function private.guard_company_limits();
+
+-- Predicates. Each answers for the caller once a statement: policies write `= any ((select private.f())::uuid[])`, which
+-- becomes an index condition. In PL/pgSQL, because the planner must not inline them; a superadmin gets every id.
+
+create function private.is_superadmin()
+returns boolean
+language plpgsql
+stable
+security definer -- reads superadmins, which row security hides
+set search_path = ''
+as $$
+begin
+  return exists (select from public.superadmins where user_id = auth.uid());
+end;
+$$;
+comment on function private.is_superadmin is 'The signed-in user is a superadmin.';
+
+create function private.my_company_ids(minimum_role text default 'member')
+returns uuid[]
+language plpgsql
+stable
+security definer -- reads company_members, whose policies call this
+set search_path = ''
+as $$
+begin
+  if private.is_superadmin() then
+    return array(select id from public.companies);
+  end if;
+  return array(
+    select company_id from public.company_members
+    where user_id = auth.uid()
+      and case minimum_role
+        when 'owner' then role = 'owner'
+        when 'admin' then role in ('owner', 'admin')
+        else true
+      end);
+end;
+$$;
+comment on function private.my_company_ids is
+  'Companies in which the signed-in user has at least this role (member < admin < owner); all for a superadmin.';
+
+grant execute on function private.is_superadmin(), private.my_company_ids(text) to authenticated, service_role;
+
+-- Grants
+
+grant select on public.companies, public.company_members, public.superadmins to authenticated;
+grant insert (slug, name, settings, storage_quota_bytes, max_concurrent_runs, max_queued_runs) on public.companies to authenticated;
+grant update (slug, name, settings, storage_quota_bytes, max_concurrent_runs, max_queued_runs) on public.companies to authenticated;
+grant delete on public.companies to authenticated;
+grant insert (company_id, user_id, role), update (role), delete on public.company_members to authenticated;
+grant select, insert, update, delete on public.companies, public.company_members, public.superadmins to service_role;
+
+-- Row security
+
+alter table public.companies enable row level security;
+alter table public.company_members enable row level security;
+alter table public.superadmins enable row level security;
+
+create policy "Members read their companies" on public.companies
+  for select to authenticated
+  using (id = any ((select private.my_company_ids())::uuid[]));
+
+create policy "Superadmins create companies" on public.companies
+  for insert to authenticated
+  with check ((select private.is_superadmin()));
+
+create policy "Owners and admins update their companies" on public.companies
+  for update to authenticated
+  using (id = any ((select private.my_company_ids('admin'))::uuid[]))
+  with check (id = any ((select private.my_company_ids('admin'))::uuid[]));
+
+create policy "Superadmins delete companies" on public.companies
+  for delete to authenticated
+  using ((select private.is_superadmin()));
+
+create policy "Members read the members of their companies" on public.company_members
+  for select to authenticated
+  using (company_id = any ((select private.my_company_ids())::uuid[]));
+
+create policy "Owners add anyone, admins add admins and members" on public.company_members
+  for insert to authenticated
+  with check (
+    company_id = any ((select private.my_company_ids('owner'))::uuid[])
+    or (role <> 'owner' and company_id = any ((select private.my_company_ids('admin'))::uuid[])));
+
+create policy "Owners change any role, admins those of admins and members" on public.company_members
+  for update to authenticated
+  using (
+    company_id = any ((select private.my_company_ids('owner'))::uuid[])
+    or (role <> 'owner' and company_id = any ((select private.my_company_ids('admin'))::uuid[])))
+  with check (
+    company_id = any ((select private.my_company_ids('owner'))::uuid[])
+    or (role <> 'owner' and company_id = any ((select private.my_company_ids('admin'))::uuid[])));
+
+create policy "Owners remove anyone, admins admins and members, all themselves" on public.company_members
+  for delete to authenticated
+  using (
+    user_id = (select auth.uid())
+    or company_id = any ((select private.my_company_ids('owner'))::uuid[])
+    or (role <> 'owner' and company_id = any ((select private.my_company_ids('admin'))::uuid[])));
+
+create policy "Superadmins read superadmins, everybody their own row" on public.superadmins
+  for select to authenticated
+  using (user_id = (select auth.uid()) or (select private.is_superadmin()));
+
+-- Functions
+
+create function private.create_company(p_slug text, p_name text)
+returns public.companies
+language plpgsql
+security definer -- the first owner cannot be appointed by a policy that asks for an owner
+set search_path = ''
+as $$
+declare
+  company public.companies;
+begin
+  if auth.uid() is null then
+    perform private.raise_error('SW003', 'Sign in to create a company.');
+  end if;
+  if not coalesce(private.is_slug(p_slug), false) then
+    perform private.raise_error('SW001',
+      'slug takes 1 to 63 lower-case letters, digits and inner hyphens.', 'slug');
+  end if;
+  if coalesce(length(trim(p_name)), 0) not between 1 and 200 then
+    perform private.raise_error('SW001', 'name takes 1 to 200 characters.', 'name');
+  end if;
+  insert into public.companies (slug, name) values (p_slug, p_name) returning * into company;
+  insert into public.company_members (company_id, user_id, role) values (company.id, auth.uid(), 'owner');
+  return company;
+end;
+$$;
+
+create function public.create_company(slug text, name text)
+returns public.companies
+language sql
+security invoker
+set search_path = ''
+as $$ select * from private.create_company(slug, name) $$;
+comment on function public.create_company is
+  'Creates a company with the caller as its owner. Errors: SW001 (slug, name), SW003 not signed in, 23505 slug is taken.';
+
+grant execute on function private.create_company(text, text), public.create_company(text, text) to authenticated;

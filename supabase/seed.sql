@@ -1,0 +1,2 @@
+-- Demonstration data, applied on a fresh local database.
+select 1;
