@@ -3,14 +3,12 @@
 -- of two who act on a run one wins and the other learns that it lost.
 
 -- Lanes: one row a company, locked while its runs are claimed. Under the lock the number of running runs cannot grow
--- but by us, so that max_concurrent_runs holds exactly; who was served longest ago comes first.
+-- but by us, so that max_concurrent_runs holds exactly; who was served longest ago comes first. Nobody is granted it.
 
 create table private.company_lanes (
   company_id uuid primary key references public.companies (id) on delete cascade,
   served_at timestamptz not null default '-infinity'
 );
-
-alter table private.company_lanes enable row level security;
 
 create function private.create_company_lane()
 returns trigger
