@@ -1,0 +1,1383 @@
+export type Json = string | number | boolean | null | { [key: string]: Json | undefined } | Json[];
+
+export type Database = {
+  "public": {
+    Tables: {
+      "app_assignments": {
+        Row: {
+          "app_id": string;
+          "assigned_by": string | null;
+          "company_id": string;
+          "created_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "assigned_by"?: string | null;
+          "company_id": string;
+          "created_at"?: string;
+        };
+        Update: {
+          "app_id"?: string;
+          "assigned_by"?: string | null;
+          "company_id"?: string;
+          "created_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_assignments_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_assignments_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "app_builds": {
+        Row: {
+          "app_id": string;
+          "build_config": NonNullable<Json>;
+          "build_logs": string | null;
+          "build_path": string | null;
+          "build_status": string;
+          "build_version": string;
+          "completed_at": string | null;
+          "created_at": string;
+          "id": string;
+          "is_released": boolean;
+          "requested_by": string | null;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "build_config"?: NonNullable<Json>;
+          "build_logs"?: string | null;
+          "build_path"?: string | null;
+          "build_status"?: string;
+          "build_version": string;
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "is_released"?: boolean;
+          "requested_by"?: string | null;
+          "updated_at"?: string;
+        };
+        Update: {
+          "app_id"?: string;
+          "build_config"?: NonNullable<Json>;
+          "build_logs"?: string | null;
+          "build_path"?: string | null;
+          "build_status"?: string;
+          "build_version"?: string;
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "is_released"?: boolean;
+          "requested_by"?: string | null;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_builds_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_builds_build_version_fkey";
+            columns: ["app_id", "build_version"];
+            isOneToOne: false;
+            referencedRelation: "app_versions";
+            referencedColumns: ["app_id", "version"];
+          },
+        ];
+      };
+      "app_cron_schedules": {
+        Row: {
+          "app_id": string;
+          "company_id": string;
+          "config": NonNullable<Json>;
+          "created_at": string;
+          "created_by": string | null;
+          "cron_expression": string;
+          "id": string;
+          "is_active": boolean;
+          "last_run_at": string | null;
+          "last_run_id": string | null;
+          "max_lateness": string;
+          "missed_policy": string;
+          "next_run_at": string | null;
+          "overlap_policy": string;
+          "timezone": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "company_id": string;
+          "config"?: NonNullable<Json>;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "cron_expression": string;
+          "id"?: string;
+          "is_active"?: boolean;
+          "last_run_at"?: string | null;
+          "last_run_id"?: string | null;
+          "max_lateness"?: string;
+          "missed_policy"?: string;
+          "next_run_at"?: string | null;
+          "overlap_policy"?: string;
+          "timezone"?: string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "app_id"?: string;
+          "company_id"?: string;
+          "config"?: NonNullable<Json>;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "cron_expression"?: string;
+          "id"?: string;
+          "is_active"?: boolean;
+          "last_run_at"?: string | null;
+          "last_run_id"?: string | null;
+          "max_lateness"?: string;
+          "missed_policy"?: string;
+          "next_run_at"?: string | null;
+          "overlap_policy"?: string;
+          "timezone"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_cron_schedules_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_cron_schedules_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_cron_schedules_last_run_id_fkey";
+            columns: ["last_run_id"];
+            isOneToOne: false;
+            referencedRelation: "app_runs";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "app_outputs": {
+        Row: {
+          "company_id": string;
+          "created_at": string;
+          "file_size": number | null;
+          "id": string;
+          "output_data": Json | null;
+          "output_name": string;
+          "output_path": string | null;
+          "output_type": string;
+          "run_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "company_id": string;
+          "created_at"?: string;
+          "file_size"?: number | null;
+          "id"?: string;
+          "output_data"?: Json | null;
+          "output_name": string;
+          "output_path"?: string | null;
+          "output_type": string;
+          "run_id": string;
+        };
+        Update: {
+          "company_id"?: string;
+          "created_at"?: string;
+          "file_size"?: number | null;
+          "id"?: string;
+          "output_data"?: Json | null;
+          "output_name"?: string;
+          "output_path"?: string | null;
+          "output_type"?: string;
+          "run_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_outputs_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_outputs_run_id_fkey";
+            columns: ["run_id"];
+            isOneToOne: false;
+            referencedRelation: "app_runs";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "app_permissions": {
+        Row: {
+          "app_id": string;
+          "created_at": string;
+          "description": string | null;
+          "id": string;
+          "is_required": boolean;
+          "permission_type": string;
+          "permission_value": string;
+          "version": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "created_at"?: string;
+          "description"?: string | null;
+          "id"?: string;
+          "is_required"?: boolean;
+          "permission_type": string;
+          "permission_value": string;
+          "version"?: string | null;
+        };
+        Update: {
+          "app_id"?: string;
+          "created_at"?: string;
+          "description"?: string | null;
+          "id"?: string;
+          "is_required"?: boolean;
+          "permission_type"?: string;
+          "permission_value"?: string;
+          "version"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_permissions_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_permissions_version_fkey";
+            columns: ["app_id", "version"];
+            isOneToOne: false;
+            referencedRelation: "app_versions";
+            referencedColumns: ["app_id", "version"];
+          },
+        ];
+      };
+      "app_runs": {
+        Row: {
+          "app_id": string;
+          "attempt": number;
+          "attempt_history": NonNullable<Json>;
+          "build_id": string | null;
+          "cancel_requested_at": string | null;
+          "company_id": string;
+          "completed_at": string | null;
+          "config": NonNullable<Json>;
+          "created_at": string;
+          "duration_ms": number | null;
+          "error_message": string | null;
+          "executor_id": string | null;
+          "id": string;
+          "idempotency_key": string | null;
+          "lease_expires_at": string | null;
+          "logs_path": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_path": string | null;
+          "priority": number;
+          "requested_by": string | null;
+          "retry_of": string | null;
+          "run_after": string;
+          "run_type": string;
+          "started_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "version": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "attempt"?: number;
+          "attempt_history"?: NonNullable<Json>;
+          "build_id"?: string | null;
+          "cancel_requested_at"?: string | null;
+          "company_id": string;
+          "completed_at"?: string | null;
+          "config"?: NonNullable<Json>;
+          "created_at"?: string;
+          "duration_ms"?: never;
+          "error_message"?: string | null;
+          "executor_id"?: string | null;
+          "id"?: string;
+          "idempotency_key"?: string | null;
+          "lease_expires_at"?: string | null;
+          "logs_path"?: string | null;
+          "max_attempts"?: number;
+          "metadata"?: NonNullable<Json>;
+          "output_path"?: string | null;
+          "priority"?: number;
+          "requested_by"?: string | null;
+          "retry_of"?: string | null;
+          "run_after"?: string;
+          "run_type"?: string;
+          "started_at"?: string | null;
+          "status"?: string;
+          "updated_at"?: string;
+          "version": string;
+        };
+        Update: {
+          "app_id"?: string;
+          "attempt"?: number;
+          "attempt_history"?: NonNullable<Json>;
+          "build_id"?: string | null;
+          "cancel_requested_at"?: string | null;
+          "company_id"?: string;
+          "completed_at"?: string | null;
+          "config"?: NonNullable<Json>;
+          "created_at"?: string;
+          "duration_ms"?: never;
+          "error_message"?: string | null;
+          "executor_id"?: string | null;
+          "id"?: string;
+          "idempotency_key"?: string | null;
+          "lease_expires_at"?: string | null;
+          "logs_path"?: string | null;
+          "max_attempts"?: number;
+          "metadata"?: NonNullable<Json>;
+          "output_path"?: string | null;
+          "priority"?: number;
+          "requested_by"?: string | null;
+          "retry_of"?: string | null;
+          "run_after"?: string;
+          "run_type"?: string;
+          "started_at"?: string | null;
+          "status"?: string;
+          "updated_at"?: string;
+          "version"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_runs_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_runs_build_id_fkey";
+            columns: ["build_id"];
+            isOneToOne: false;
+            referencedRelation: "app_builds";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_runs_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_runs_retry_of_fkey";
+            columns: ["retry_of"];
+            isOneToOne: false;
+            referencedRelation: "app_runs";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_runs_version_fkey";
+            columns: ["app_id", "version"];
+            isOneToOne: false;
+            referencedRelation: "app_versions";
+            referencedColumns: ["app_id", "version"];
+          },
+        ];
+      };
+      "app_storage": {
+        Row: {
+          "app_id": string;
+          "checksum": string;
+          "content_type": string;
+          "created_at": string;
+          "file_path": string;
+          "file_size": number;
+          "file_type": string;
+          "id": string;
+          "is_released": boolean;
+          "metadata": NonNullable<Json>;
+          "updated_at": string;
+          "version": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "checksum": string;
+          "content_type"?: string;
+          "created_at"?: string;
+          "file_path": string;
+          "file_size": number;
+          "file_type": string;
+          "id"?: string;
+          "is_released"?: boolean;
+          "metadata"?: NonNullable<Json>;
+          "updated_at"?: string;
+          "version": string;
+        };
+        Update: {
+          "app_id"?: string;
+          "checksum"?: string;
+          "content_type"?: string;
+          "created_at"?: string;
+          "file_path"?: string;
+          "file_size"?: number;
+          "file_type"?: string;
+          "id"?: string;
+          "is_released"?: boolean;
+          "metadata"?: NonNullable<Json>;
+          "updated_at"?: string;
+          "version"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_storage_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_storage_version_fkey";
+            columns: ["app_id", "version"];
+            isOneToOne: false;
+            referencedRelation: "app_versions";
+            referencedColumns: ["app_id", "version"];
+          },
+        ];
+      };
+      "app_uploads": {
+        Row: {
+          "app_id": string;
+          "checksum": string;
+          "company_id": string;
+          "completed_at": string | null;
+          "content_type": string;
+          "created_at": string;
+          "created_by": string | null;
+          "error_code": string | null;
+          "error_message": string | null;
+          "expires_at": string;
+          "file_id": string | null;
+          "file_name": string;
+          "file_path": string;
+          "file_size": number;
+          "file_type": string;
+          "id": string;
+          "staging_path": string;
+          "status": string;
+          "updated_at": string;
+          "verifying_until": string | null;
+          "version": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "checksum": string;
+          "company_id": string;
+          "completed_at"?: string | null;
+          "content_type": string;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "error_code"?: string | null;
+          "error_message"?: string | null;
+          "expires_at"?: string;
+          "file_id"?: string | null;
+          "file_name": string;
+          "file_path": string;
+          "file_size": number;
+          "file_type": string;
+          "id"?: string;
+          "staging_path"?: never;
+          "status"?: string;
+          "updated_at"?: string;
+          "verifying_until"?: string | null;
+          "version": string;
+        };
+        Update: {
+          "app_id"?: string;
+          "checksum"?: string;
+          "company_id"?: string;
+          "completed_at"?: string | null;
+          "content_type"?: string;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "error_code"?: string | null;
+          "error_message"?: string | null;
+          "expires_at"?: string;
+          "file_id"?: string | null;
+          "file_name"?: string;
+          "file_path"?: string;
+          "file_size"?: number;
+          "file_type"?: string;
+          "id"?: string;
+          "staging_path"?: never;
+          "status"?: string;
+          "updated_at"?: string;
+          "verifying_until"?: string | null;
+          "version"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_uploads_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_uploads_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_uploads_file_id_fkey";
+            columns: ["file_id"];
+            isOneToOne: false;
+            referencedRelation: "app_storage";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "app_versions": {
+        Row: {
+          "app_id": string;
+          "created_at": string;
+          "created_by": string | null;
+          "manifest": Json | null;
+          "published_at": string | null;
+          "published_by": string | null;
+          "status": string;
+          "status_reason": string | null;
+          "updated_at": string;
+          "version": string;
+          "version_key": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "manifest"?: Json | null;
+          "published_at"?: string | null;
+          "published_by"?: string | null;
+          "status"?: string;
+          "status_reason"?: string | null;
+          "updated_at"?: string;
+          "version": string;
+          "version_key"?: never;
+        };
+        Update: {
+          "app_id"?: string;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "manifest"?: Json | null;
+          "published_at"?: string | null;
+          "published_by"?: string | null;
+          "status"?: string;
+          "status_reason"?: string | null;
+          "updated_at"?: string;
+          "version"?: string;
+          "version_key"?: never;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_versions_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "applications": {
+        Row: {
+          "created_at": string;
+          "created_by": string | null;
+          "description": string;
+          "id": string;
+          "name": string;
+          "publisher_company_id": string;
+          "slug": string;
+          "status": string;
+          "updated_at": string;
+          "visibility": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "description"?: string;
+          "id"?: string;
+          "name": string;
+          "publisher_company_id": string;
+          "slug": string;
+          "status"?: string;
+          "updated_at"?: string;
+          "visibility"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "description"?: string;
+          "id"?: string;
+          "name"?: string;
+          "publisher_company_id"?: string;
+          "slug"?: string;
+          "status"?: string;
+          "updated_at"?: string;
+          "visibility"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "applications_publisher_company_id_fkey";
+            columns: ["publisher_company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "companies": {
+        Row: {
+          "created_at": string;
+          "id": string;
+          "max_concurrent_runs": number;
+          "max_queued_runs": number;
+          "name": string;
+          "settings": NonNullable<Json>;
+          "slug": string;
+          "storage_quota_bytes": number;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "id"?: string;
+          "max_concurrent_runs"?: number;
+          "max_queued_runs"?: number;
+          "name": string;
+          "settings"?: NonNullable<Json>;
+          "slug": string;
+          "storage_quota_bytes"?: number;
+          "updated_at"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "id"?: string;
+          "max_concurrent_runs"?: number;
+          "max_queued_runs"?: number;
+          "name"?: string;
+          "settings"?: NonNullable<Json>;
+          "slug"?: string;
+          "storage_quota_bytes"?: number;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "company_members": {
+        Row: {
+          "company_id": string;
+          "created_at": string;
+          "role": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "company_id": string;
+          "created_at"?: string;
+          "role"?: string;
+          "updated_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "company_id"?: string;
+          "created_at"?: string;
+          "role"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "company_members_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "executors": {
+        Row: {
+          "capacity": number;
+          "created_at": string;
+          "id": string;
+          "labels": NonNullable<Json>;
+          "last_seen_at": string;
+          "version": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "capacity"?: number;
+          "created_at"?: string;
+          "id": string;
+          "labels"?: NonNullable<Json>;
+          "last_seen_at"?: string;
+          "version"?: string;
+        };
+        Update: {
+          "capacity"?: number;
+          "created_at"?: string;
+          "id"?: string;
+          "labels"?: NonNullable<Json>;
+          "last_seen_at"?: string;
+          "version"?: string;
+        };
+        Relationships: [];
+      };
+      "superadmins": {
+        Row: {
+          "created_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+    };
+    Views: {
+      [_ in never]: never;
+    };
+    Functions: {
+      "begin_app_upload": {
+        Args: {
+          "app_id": string;
+          "checksum": string;
+          "content_type": string;
+          "file_name": string;
+          "file_size": number;
+          "file_type": string;
+          "version": string;
+        };
+        Returns: {
+          "app_id": string;
+          "checksum": string;
+          "company_id": string;
+          "completed_at": string | null;
+          "content_type": string;
+          "created_at": string;
+          "created_by": string | null;
+          "error_code": string | null;
+          "error_message": string | null;
+          "expires_at": string;
+          "file_id": string | null;
+          "file_name": string;
+          "file_path": string;
+          "file_size": number;
+          "file_type": string;
+          "id": string;
+          "staging_path": string;
+          "status": string;
+          "updated_at": string;
+          "verifying_until": string | null;
+          "version": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "app_uploads";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "cancel_app_run": {
+        Args: { "run_id": string };
+        Returns: {
+          "app_id": string;
+          "attempt": number;
+          "attempt_history": NonNullable<Json>;
+          "build_id": string | null;
+          "cancel_requested_at": string | null;
+          "company_id": string;
+          "completed_at": string | null;
+          "config": NonNullable<Json>;
+          "created_at": string;
+          "duration_ms": number | null;
+          "error_message": string | null;
+          "executor_id": string | null;
+          "id": string;
+          "idempotency_key": string | null;
+          "lease_expires_at": string | null;
+          "logs_path": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_path": string | null;
+          "priority": number;
+          "requested_by": string | null;
+          "retry_of": string | null;
+          "run_after": string;
+          "run_type": string;
+          "started_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "version": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "app_runs";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "cancel_app_upload": {
+        Args: { "upload_id": string };
+        Returns: {
+          "app_id": string;
+          "checksum": string;
+          "company_id": string;
+          "completed_at": string | null;
+          "content_type": string;
+          "created_at": string;
+          "created_by": string | null;
+          "error_code": string | null;
+          "error_message": string | null;
+          "expires_at": string;
+          "file_id": string | null;
+          "file_name": string;
+          "file_path": string;
+          "file_size": number;
+          "file_type": string;
+          "id": string;
+          "staging_path": string;
+          "status": string;
+          "updated_at": string;
+          "verifying_until": string | null;
+          "version": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "app_uploads";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "claim_app_runs": {
+        Args: { "executor_id": string; "lease"?: string; "max_runs"?: number };
+        Returns: {
+          "app_id": string;
+          "attempt": number;
+          "attempt_history": NonNullable<Json>;
+          "build_id": string | null;
+          "cancel_requested_at": string | null;
+          "company_id": string;
+          "completed_at": string | null;
+          "config": NonNullable<Json>;
+          "created_at": string;
+          "duration_ms": number | null;
+          "error_message": string | null;
+          "executor_id": string | null;
+          "id": string;
+          "idempotency_key": string | null;
+          "lease_expires_at": string | null;
+          "logs_path": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_path": string | null;
+          "priority": number;
+          "requested_by": string | null;
+          "retry_of": string | null;
+          "run_after": string;
+          "run_type": string;
+          "started_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "version": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "app_runs";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      "complete_app_upload": {
+        Args: { "content_type": string; "manifest"?: Json; "metadata"?: Json; "upload_id": string };
+        Returns: {
+          "app_id": string;
+          "checksum": string;
+          "content_type": string;
+          "created_at": string;
+          "file_path": string;
+          "file_size": number;
+          "file_type": string;
+          "id": string;
+          "is_released": boolean;
+          "metadata": NonNullable<Json>;
+          "updated_at": string;
+          "version": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "app_storage";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "create_company": {
+        Args: { "name": string; "slug": string };
+        Returns: {
+          "created_at": string;
+          "id": string;
+          "max_concurrent_runs": number;
+          "max_queued_runs": number;
+          "name": string;
+          "settings": NonNullable<Json>;
+          "slug": string;
+          "storage_quota_bytes": number;
+          "updated_at": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "companies";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "expire_app_uploads": {
+        Args: { "max_uploads"?: number };
+        Returns: {
+          "app_id": string;
+          "checksum": string;
+          "company_id": string;
+          "completed_at": string | null;
+          "content_type": string;
+          "created_at": string;
+          "created_by": string | null;
+          "error_code": string | null;
+          "error_message": string | null;
+          "expires_at": string;
+          "file_id": string | null;
+          "file_name": string;
+          "file_path": string;
+          "file_size": number;
+          "file_type": string;
+          "id": string;
+          "staging_path": string;
+          "status": string;
+          "updated_at": string;
+          "verifying_until": string | null;
+          "version": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "app_uploads";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      "extend_app_run_leases": {
+        Args: { "executor_id": string; "lease"?: string; "run_ids": (string)[] };
+        Returns: {
+          "cancel_requested": boolean;
+          "lease_expires_at": string;
+          "run_id": string;
+        }[];
+      };
+      "fail_app_upload": {
+        Args: { "error_code": string; "error_message": string; "upload_id": string };
+        Returns: {
+          "app_id": string;
+          "checksum": string;
+          "company_id": string;
+          "completed_at": string | null;
+          "content_type": string;
+          "created_at": string;
+          "created_by": string | null;
+          "error_code": string | null;
+          "error_message": string | null;
+          "expires_at": string;
+          "file_id": string | null;
+          "file_name": string;
+          "file_path": string;
+          "file_size": number;
+          "file_type": string;
+          "id": string;
+          "staging_path": string;
+          "status": string;
+          "updated_at": string;
+          "verifying_until": string | null;
+          "version": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "app_uploads";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "finish_app_run": {
+        Args: {
+          "attempt"?: number;
+          "error_message"?: string;
+          "executor_id": string;
+          "logs_path"?: string;
+          "metadata"?: Json;
+          "output_path"?: string;
+          "retry"?: boolean;
+          "run_id": string;
+          "status": string;
+        };
+        Returns: string;
+      };
+      "list_app_customers": {
+        Args: { "app_id": string };
+        Returns: {
+          "assigned_at": string;
+          "company_id": string;
+          "name": string;
+          "slug": string;
+        }[];
+      };
+      "register_executor": {
+        Args: { "capacity"?: number; "executor_id": string; "labels"?: Json; "version"?: string };
+        Returns: {
+          "capacity": number;
+          "created_at": string;
+          "id": string;
+          "labels": NonNullable<Json>;
+          "last_seen_at": string;
+          "version": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "executors";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "release_app_runs": {
+        Args: { "executor_id": string; "run_ids": (string)[] };
+        Returns: string[];
+      };
+      "release_expired_app_runs": {
+        Args: { "max_runs"?: number };
+        Returns: {
+          "app_id": string;
+          "attempt": number;
+          "attempt_history": NonNullable<Json>;
+          "build_id": string | null;
+          "cancel_requested_at": string | null;
+          "company_id": string;
+          "completed_at": string | null;
+          "config": NonNullable<Json>;
+          "created_at": string;
+          "duration_ms": number | null;
+          "error_message": string | null;
+          "executor_id": string | null;
+          "id": string;
+          "idempotency_key": string | null;
+          "lease_expires_at": string | null;
+          "logs_path": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_path": string | null;
+          "priority": number;
+          "requested_by": string | null;
+          "retry_of": string | null;
+          "run_after": string;
+          "run_type": string;
+          "started_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "version": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "app_runs";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      "request_app_run": {
+        Args: {
+          "app_id": string;
+          "company_id": string;
+          "config"?: Json;
+          "idempotency_key"?: string;
+          "max_attempts"?: number;
+          "priority"?: number;
+          "run_after"?: string;
+          "run_type"?: string;
+          "version"?: string;
+        };
+        Returns: {
+          "app_id": string;
+          "attempt": number;
+          "attempt_history": NonNullable<Json>;
+          "build_id": string | null;
+          "cancel_requested_at": string | null;
+          "company_id": string;
+          "completed_at": string | null;
+          "config": NonNullable<Json>;
+          "created_at": string;
+          "duration_ms": number | null;
+          "error_message": string | null;
+          "executor_id": string | null;
+          "id": string;
+          "idempotency_key": string | null;
+          "lease_expires_at": string | null;
+          "logs_path": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_path": string | null;
+          "priority": number;
+          "requested_by": string | null;
+          "retry_of": string | null;
+          "run_after": string;
+          "run_type": string;
+          "started_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "version": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "app_runs";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "retry_app_run": {
+        Args: { "run_id": string };
+        Returns: {
+          "app_id": string;
+          "attempt": number;
+          "attempt_history": NonNullable<Json>;
+          "build_id": string | null;
+          "cancel_requested_at": string | null;
+          "company_id": string;
+          "completed_at": string | null;
+          "config": NonNullable<Json>;
+          "created_at": string;
+          "duration_ms": number | null;
+          "error_message": string | null;
+          "executor_id": string | null;
+          "id": string;
+          "idempotency_key": string | null;
+          "lease_expires_at": string | null;
+          "logs_path": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_path": string | null;
+          "priority": number;
+          "requested_by": string | null;
+          "retry_of": string | null;
+          "run_after": string;
+          "run_type": string;
+          "started_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "version": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "app_runs";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "search_public_apps": {
+        Args: { "limit"?: number; "offset"?: number; "query"?: string };
+        Returns: {
+          "description": string;
+          "id": string;
+          "name": string;
+          "publisher_name": string;
+          "publisher_slug": string;
+          "slug": string;
+        }[];
+      };
+      "start_app_upload_verification": {
+        Args: { "lease"?: string; "upload_id": string };
+        Returns: {
+          "app_id": string;
+          "checksum": string;
+          "company_id": string;
+          "completed_at": string | null;
+          "content_type": string;
+          "created_at": string;
+          "created_by": string | null;
+          "error_code": string | null;
+          "error_message": string | null;
+          "expires_at": string;
+          "file_id": string | null;
+          "file_name": string;
+          "file_path": string;
+          "file_size": number;
+          "file_type": string;
+          "id": string;
+          "staging_path": string;
+          "status": string;
+          "updated_at": string;
+          "verifying_until": string | null;
+          "version": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "app_uploads";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+    };
+    Enums: {
+      [_ in never]: never;
+    };
+    CompositeTypes: {
+      [_ in never]: never;
+    };
+  };
+};
+
+type DatabaseWithoutInternals = Omit<Database, "__InternalSupabase">;
+
+type DefaultSchema = DatabaseWithoutInternals[Extract<keyof Database, "public">];
+
+export type Tables<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof (
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
+    )
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals } ? (
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Views"]
+  )[TableName] extends {
+    Row: infer R;
+  } ? R
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[DefaultSchemaTableNameOrOptions] extends {
+      Row: infer R;
+    } ? R
+    : never
+  : never;
+
+export type TablesInsert<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends
+    {
+      Insert: infer I;
+    } ? I
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Insert: infer I;
+    } ? I
+    : never
+  : never;
+
+export type TablesUpdate<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]]["Tables"][TableName] extends
+    {
+      Update: infer U;
+    } ? U
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Update: infer U;
+    } ? U
+    : never
+  : never;
+
+export type Enums<
+  DefaultSchemaEnumNameOrOptions extends
+    | keyof DefaultSchema["Enums"]
+    | { schema: keyof DatabaseWithoutInternals },
+  EnumName extends DefaultSchemaEnumNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"]
+    : never = never,
+> = DefaultSchemaEnumNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][EnumName]
+  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
+    ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
+  : never;
+
+export type CompositeTypes<
+  PublicCompositeTypeNameOrOptions extends
+    | keyof DefaultSchema["CompositeTypes"]
+    | { schema: keyof DatabaseWithoutInternals },
+  CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"]
+    : never = never,
+> = PublicCompositeTypeNameOrOptions extends { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]]["CompositeTypes"][
+    CompositeTypeName
+  ]
+  : PublicCompositeTypeNameOrOptions extends keyof DefaultSchema["CompositeTypes"]
+    ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
+  : never;
+
+export const Constants = {
+  "public": {
+    Enums: {},
+  },
+} as const;
