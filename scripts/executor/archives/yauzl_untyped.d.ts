@@ -1,0 +1,2 @@
+declare const yauzl: unknown;
+export default yauzl;
