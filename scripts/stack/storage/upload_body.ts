@@ -1,0 +1,129 @@
+/**
+ * The file in an upload request: the raw body, or the file part of a form.
+ *
+ * Either way only its stream is handed on, so that the size of a file never matters to memory.
+ */
+import { Busboy, type BusboyFileStream, type BusboyInstance } from "@fastify/busboy";
+import { Buffer } from "node:buffer";
+import { pipeline, Readable } from "node:stream";
+import { errors } from "./errors.ts";
+import { assertMimeAllowed, fileSizeLimit, MAX_USER_METADATA_BYTES } from "./limits.ts";
+import { assertRobotsTag } from "./robots.ts";
+
+export interface IncomingFile {
+  body: AsyncIterable<Uint8Array>;
+  mimetype: string;
+  cacheControl: string;
+  /** What the request says of its length, form and all; policies see it as `metadata.contentLength`. */
+  declaredLength?: number;
+  userMetadata?: Record<string, unknown>;
+  robotsTag?: string;
+  /** Bytes that the file may have. */
+  limit: number;
+}
+
+export interface Expectation {
+  name: string;
+  bucketLimit: number | null;
+  globalLimit: number;
+  mimeRules: string[] | null;
+}
+
+const MAX_FIELDS = 10;
+
+/** Reads as far as the beginning of the file. Refuses what can be refused by then: type, announced size, metadata. */
+export async function incomingFile(request: Request, expected: Expectation): Promise<IncomingFile> {
+  const robotsTag = request.headers.get("x-robots-tag") ?? undefined;
+  if (robotsTag) assertRobotsTag(robotsTag);
+  const limit = fileSizeLimit(expected.name, expected.bucketLimit, expected.globalLimit);
+  const declared = Number(request.headers.get("content-length") ?? NaN);
+  const declaredLength = Number.isFinite(declared) && declared >= 0 ? declared : undefined;
+
+  const multipart = request.headers.get("content-type")?.startsWith("multipart/form-data");
+  const file = multipart ? await formFile(request) : rawFile(request);
+  assertMimeAllowed(file.mimetype, expected.mimeRules, expected.name);
+  if (!multipart && declaredLength !== undefined && declaredLength > limit) throw errors.tooLarge();
+  return { ...file, userMetadata: file.userMetadata?.(), declaredLength, robotsTag, limit };
+}
+
+interface FoundFile {
+  body: AsyncIterable<Uint8Array>;
+  mimetype: string;
+  cacheControl: string;
+  /** Parsed only after the type was accepted, the order in which the real server refuses. */
+  userMetadata?: () => Record<string, unknown> | undefined;
+}
+
+function rawFile(request: Request): FoundFile {
+  const metadata = request.headers.get("x-metadata");
+  return {
+    body: request.body ?? emptyBody(),
+    mimetype: request.headers.get("content-type") || "application/octet-stream",
+    cacheControl: request.headers.get("cache-control") ?? "no-cache",
+    userMetadata: metadata === null ? undefined : () => decodeUserMetadata(metadata),
+  };
+}
+
+async function* emptyBody(): AsyncGenerator<Uint8Array> {}
+
+/** User metadata from the header `x-metadata`: JSON in base64. What cannot be read counts as none. */
+export function decodeUserMetadata(header: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(Buffer.from(header, "base64").toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+function parseUserMetadata(text: string): Record<string, unknown> | undefined {
+  if (new TextEncoder().encode(text).length > MAX_USER_METADATA_BYTES) {
+    throw errors.tooLarge("user_metadata");
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first file part of a form; its fields count as far as they stand before it. */
+function formFile(request: Request): Promise<FoundFile> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown) =>
+      reject(errors.noContent(error instanceof Error ? error.message : undefined));
+    if (!request.body) return fail(undefined);
+
+    let form: BusboyInstance;
+    try {
+      form = new Busboy({
+        headers: { "content-type": request.headers.get("content-type") ?? "" },
+        limits: { fields: MAX_FIELDS, files: 1 },
+      });
+    } catch (error) {
+      return fail(error);
+    }
+
+    const fields = new Map<string, string>();
+    form.on("field", (name, value) => fields.set(name, value));
+    form.on("file", (_field, stream, _fileName, _encoding, partType) => {
+      const metadata = fields.get("metadata") ?? fields.get("userMetadata");
+      const maxAge = fields.get("cacheControl");
+      resolve({
+        body: fileChunks(stream),
+        mimetype: fields.get("contentType") || partType,
+        cacheControl: maxAge ? `max-age=${maxAge}` : "no-cache",
+        userMetadata: metadata === undefined ? undefined : () => parseUserMetadata(metadata),
+      });
+      form.once("error", (error) => stream.destroy(error as Error));
+    });
+    // deno-lint-ignore no-explicit-any
+    pipeline(Readable.fromWeb(request.body as any), form, (error) => {
+      fail(error ?? undefined);
+    });
+  });
+}
+
+/** A file that breaks off in the middle is an error, never a shorter file. */
+async function* fileChunks(stream: BusboyFileStream): AsyncGenerator<Uint8Array> {
+  for await (const chunk of stream) yield chunk as Uint8Array;
+}
