@@ -1,0 +1,105 @@
+/**
+ * `npm test`: everything that can be wrong with this repository, in one command.
+ *
+ * Each check is a process of its own whose output is passed on. A check that counts says so in its
+ * last lines; one that does not counts as a single test. The last line adds all of them up.
+ */
+import { PROJECT_DIR } from "../stack/project.ts";
+
+interface Check {
+  title: string;
+  /** Arguments of Deno, which runs every one of them. */
+  args: string[];
+}
+
+const SOURCES = ["scripts", "supabase/functions", "examples"];
+
+const CHECKS: Check[] = [
+  { title: "format", args: ["fmt", "--check", ...SOURCES] },
+  { title: "lint", args: ["lint", ...SOURCES] },
+  { title: "types", args: ["check", "scripts", "supabase/functions"] },
+  { title: "generated files", args: ["run", "-A", "scripts/generate/main.ts", "--check"] },
+  { title: "database", args: ["run", "-A", "scripts/test/db.ts"] },
+  { title: "policies", args: ["run", "-A", "scripts/test/policies.ts"] },
+  { title: "advisors", args: ["run", "-A", "scripts/test/advisors.ts"] },
+  { title: "TypeScript", args: ["test", "-A", "scripts", "supabase/functions"] },
+];
+
+interface Result {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** Runs the check, passing on what it prints, and counts. */
+async function run(check: Check): Promise<Result> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: check.args,
+    cwd: PROJECT_DIR,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const [stdout, , status] = await Promise.all([
+    passOn(child.stdout, Deno.stdout),
+    passOn(child.stderr, Deno.stderr),
+    child.status,
+  ]);
+  const counted = count(stdout) ?? { passed: status.success ? 1 : 0, failed: 0, skipped: 0 };
+  // A check that fails without a failed test (it crashed, or ran none) is a failure all the same.
+  if (!status.success && counted.failed === 0) counted.failed = 1;
+  return counted;
+}
+
+async function passOn(
+  from: ReadableStream<Uint8Array>,
+  to: { writeSync(bytes: Uint8Array): number },
+): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of from) {
+    to.writeSync(chunk);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text;
+}
+
+/** What the last counting line says: our own form, or Deno's. */
+function count(output: string): Result | undefined {
+  // deno-lint-ignore no-control-regex -- colours
+  const plain = output.replace(/\x1b\[[0-9;]*m/g, "");
+  const line = plain.split("\n").findLast((line) => /\b\d+ passed\b.*\b\d+ failed\b/.test(line));
+  if (!line) return undefined;
+  const number = (what: RegExp) => Number(line.match(what)?.[1] ?? 0);
+  return {
+    passed: number(/(\d+) passed/),
+    failed: number(/(\d+) failed/),
+    skipped: number(/(\d+) (?:ignored|skipped)/),
+  };
+}
+
+const only = Deno.args;
+const total: Result = { passed: 0, failed: 0, skipped: 0 };
+const summary: string[] = [];
+for (const check of CHECKS) {
+  if (only.length > 0 && !only.includes(check.title)) continue;
+  console.log(`\n── ${check.title}: deno ${check.args.join(" ")}`);
+  const started = performance.now();
+  const result = await run(check);
+  // Skipping is for machines that lack something; the one that decides lacks nothing.
+  if (Deno.env.get("CI")) result.failed += result.skipped;
+  total.passed += result.passed;
+  total.failed += result.failed;
+  total.skipped += result.skipped;
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  summary.push(
+    `${result.failed ? "✗" : "✓"} ${check.title.padEnd(16)} ${
+      String(result.passed).padStart(5)
+    } ok` +
+      `${result.failed ? `, ${result.failed} not` : ""}, ${seconds} s`,
+  );
+}
+console.log(`\n${summary.join("\n")}\n`);
+const skipped = total.skipped ? `, ${total.skipped} skipped` : "";
+console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
+Deno.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);
