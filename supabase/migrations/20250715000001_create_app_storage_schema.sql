@@ -25,6 +25,7 @@ create table public.app_storage (
     starts_with(file_path, 'app_' || app_id || '/')
     and not starts_with(file_path, 'app_' || app_id || '/staging/')
     and not starts_with(file_path, 'app_' || app_id || '/builds/')
+    and not starts_with(file_path, 'app_' || app_id || '/runs/')
     and private.is_safe_path(file_path))
 );
 comment on table public.app_storage is
@@ -133,14 +134,19 @@ create table public.app_outputs (
     constraint app_outputs_output_type check (output_type in ('stdout', 'stderr', 'file', 'metric', 'result', 'error')),
   output_name text not null constraint app_outputs_output_name_length check (length(output_name) between 1 and 512),
   output_data jsonb,
+  output_bucket text constraint app_outputs_output_bucket check (output_bucket in ('app-storage', 'app-logs')),
   output_path text,
   file_size bigint constraint app_outputs_file_size_range check (file_size >= 0),
   created_at timestamptz not null default now(),
   constraint app_outputs_run_id_output_key unique (run_id, output_type, output_name),
-  constraint app_outputs_has_content check (output_data is not null or output_path is not null)
+  constraint app_outputs_has_content check (output_data is not null or output_path is not null),
+  constraint app_outputs_bucket_of_path check ((output_bucket is null) = (output_path is null))
 );
 comment on table public.app_outputs is
-  'What runs put out: small results in output_data, files in the bucket app-logs under output_path.';
+  'What runs put out: small results in output_data, everything else as an object.';
+comment on column public.app_outputs.output_bucket is
+  'Bucket of output_path: app-logs for stdout and stderr; app-storage for files, since app-logs takes text alone.';
+comment on column public.app_outputs.output_path is 'Name of the object: app_{appId}/runs/{runId}/….';
 comment on column public.app_outputs.company_id is 'The run''s company; filled in by a trigger.';
 comment on column public.app_outputs.file_size is 'Bytes.';
 
@@ -784,6 +790,8 @@ create policy "Readers see app files and logs where they see their rows" on stor
         (select private.is_superadmin())
         or exists (select from public.app_storage f where f.file_path = objects.name)
         or exists (select from public.app_builds b where b.build_path = objects.name)
+        or exists (
+          select from public.app_outputs o where o.output_path = objects.name and o.output_bucket = 'app-storage')
       when 'app-logs' then
         (select private.is_superadmin())
         or exists (

@@ -187,6 +187,7 @@ export type Database = {
           "created_at": string;
           "file_size": number | null;
           "id": string;
+          "output_bucket": string | null;
           "output_data": Json | null;
           "output_name": string;
           "output_path": string | null;
@@ -199,6 +200,7 @@ export type Database = {
           "created_at"?: string;
           "file_size"?: number | null;
           "id"?: string;
+          "output_bucket"?: string | null;
           "output_data"?: Json | null;
           "output_name": string;
           "output_path"?: string | null;
@@ -210,6 +212,7 @@ export type Database = {
           "created_at"?: string;
           "file_size"?: number | null;
           "id"?: string;
+          "output_bucket"?: string | null;
           "output_data"?: Json | null;
           "output_name"?: string;
           "output_path"?: string | null;
