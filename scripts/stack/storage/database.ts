@@ -103,11 +103,6 @@ export class Database {
     }
   }
 
-  /** The same, with the service's rights: for what a signed URL permits. */
-  withCaller(caller: Identity): Database {
-    return new Database(this.pool, this.facts, caller);
-  }
-
   async #run<T>(identity: Identity, work: (tx: Transaction) => Promise<T>): Promise<T> {
     const client = await this.pool.connect().catch((error) => {
       throw fromPostgres(error);

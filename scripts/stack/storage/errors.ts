@@ -79,6 +79,8 @@ export const errors = {
   keyTooLong: () => make(400, "S3Error", "KeyTooLongError", { error: "Your key is too long" }),
   invalidParameter: (name: string, message?: string) =>
     make(400, "InvalidParameter", message || `Invalid Parameter ${name}`),
+  missingParameter: (name: string) =>
+    make(400, "MissingParameter", `Missing Required Parameter ${name}`),
   invalidMimeType: (type: string) =>
     make(415, "InvalidMimeType", `mime type ${type} is not supported`, {
       error: "invalid_mime_type",

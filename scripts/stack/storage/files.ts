@@ -102,22 +102,32 @@ export class FileStore {
     return { size, eTag: `"${hash.digest("hex")}"`, lastModified: mtime ?? new Date() };
   }
 
-  /** Copies a version to a new one, of the same or another object. */
+  /**
+   * Gives a version's bytes to a new version, of the same or another object. Since a version never changes, both can be
+   * one file on disk; where the file system has no links it is copied.
+   */
   async copy(
     from: { bucket: string; name: string; version: string },
     to: { bucket: string; name: string; version: string },
   ): Promise<Date> {
+    const source = this.#path(from.bucket, from.name, from.version);
     const path = this.#path(to.bucket, to.name, to.version);
     const temporary = path + TEMPORARY_SUFFIX;
     (await this.#create(to.name, temporary)).close();
     try {
-      await Deno.copyFile(this.#path(from.bucket, from.name, from.version), temporary);
-      await Deno.rename(temporary, path);
+      try {
+        await Deno.link(source, path);
+        await Deno.remove(temporary);
+      } catch (error) {
+        if (error instanceof Deno.errors.NotFound) throw error;
+        await Deno.copyFile(source, temporary);
+        await Deno.rename(temporary, path);
+      }
     } catch (error) {
       await this.#unlink(temporary);
       throw error instanceof Deno.errors.NotFound ? errors.fileMissing() : error;
     }
-    return (await Deno.stat(path)).mtime ?? new Date();
+    return new Date();
   }
 
   /** The file's size in bytes, which opens the way to `read`. Throws fileMissing. */

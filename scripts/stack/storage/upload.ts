@@ -4,7 +4,6 @@
  * The order is the real server's: a caller without the right is refused before the first byte is kept, and the row
  * appears only when the file is whole. Whatever fails on the way takes the new file with it.
  */
-import type { Identity } from "./auth.ts";
 import { findBucket } from "./buckets_table.ts";
 import type { RequestContext } from "./context.ts";
 import { assertBucketName, assertObjectKey } from "./names.ts";
@@ -15,7 +14,7 @@ import {
   type ObjectRow,
   upsertObject,
 } from "./objects_table.ts";
-import { type IncomingFile, incomingFile } from "./upload_body.ts";
+import { type IncomingFile, withIncomingFile } from "./upload_body.ts";
 
 export interface UploadTarget {
   bucket: string;
@@ -55,28 +54,28 @@ export async function assertMayStore(
 /** Takes the file out of the request and stores it. */
 export async function storeUpload(
   context: RequestContext,
-  target: Omit<UploadTarget, "bucket" | "name">,
-  as?: Identity,
+  { upsert, owner }: Pick<UploadTarget, "upsert" | "owner">,
 ): Promise<ObjectRow> {
+  const { db, request, server } = context;
   const { bucket, "*": name } = context.params;
   assertBucketName(bucket);
-  const db = as ? context.db.withCaller(as) : context.db;
   const settings = await db.asService((tx) => findBucket(tx, bucket));
-  const file = await incomingFile(context.request, {
+  const expected = {
     name,
     bucketLimit: settings.file_size_limit,
-    globalLimit: context.server.fileSizeLimit,
+    globalLimit: server.fileSizeLimit,
     mimeRules: settings.allowed_mime_types,
+  };
+  return await withIncomingFile(request, expected, async (file) => {
+    assertObjectKey(name);
+    const target = { bucket, name, upsert, owner };
+    await assertMayStore(db, {
+      ...target,
+      metadata: { mimetype: file.mimetype, contentLength: file.declaredLength },
+      userMetadata: file.userMetadata,
+    });
+    return await storeFile(context, target, file);
   });
-  assertObjectKey(name);
-  await assertMayStore(db, {
-    ...target,
-    bucket,
-    name,
-    metadata: { mimetype: file.mimetype, contentLength: file.declaredLength },
-    userMetadata: file.userMetadata,
-  });
-  return await storeFile(context, { ...target, bucket, name }, file);
 }
 
 async function storeFile(

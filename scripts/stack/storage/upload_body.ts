@@ -31,25 +31,49 @@ export interface Expectation {
 
 const MAX_FIELDS = 10;
 
-/** Reads as far as the beginning of the file. Refuses what can be refused by then: type, announced size, metadata. */
-export async function incomingFile(request: Request, expected: Expectation): Promise<IncomingFile> {
+/**
+ * Hands the request's file to `use`, having read no further than its beginning. Refuses what can be refused by then:
+ * type, announced size, metadata.
+ */
+export async function withIncomingFile<T>(
+  request: Request,
+  expected: Expectation,
+  use: (file: IncomingFile) => Promise<T>,
+): Promise<T> {
   const robotsTag = request.headers.get("x-robots-tag") ?? undefined;
   if (robotsTag) assertRobotsTag(robotsTag);
   const limit = fileSizeLimit(expected.name, expected.bucketLimit, expected.globalLimit);
   const declared = Number(request.headers.get("content-length") ?? NaN);
   const declaredLength = Number.isFinite(declared) && declared >= 0 ? declared : undefined;
 
-  const multipart = request.headers.get("content-type")?.startsWith("multipart/form-data");
-  const file = multipart ? await formFile(request) : rawFile(request);
-  assertMimeAllowed(file.mimetype, expected.mimeRules, expected.name);
-  if (!multipart && declaredLength !== undefined && declaredLength > limit) throw errors.tooLarge();
-  return { ...file, userMetadata: file.userMetadata?.(), declaredLength, robotsTag, limit };
+  const isForm = request.headers.get("content-type")?.startsWith("multipart/form-data");
+  const file = isForm ? await formFile(request) : rawFile(request);
+  try {
+    assertMimeAllowed(file.mimetype, expected.mimeRules, expected.name);
+    const userMetadata = file.userMetadata?.();
+    if (!isForm && declaredLength !== undefined && declaredLength > limit) throw errors.tooLarge();
+    const { body, mimetype, cacheControl } = file;
+    return await use({
+      body,
+      mimetype,
+      cacheControl,
+      userMetadata,
+      declaredLength,
+      robotsTag,
+      limit,
+    });
+  } catch (error) {
+    await file.drain?.().catch(() => {});
+    throw error;
+  }
 }
 
 interface FoundFile {
   body: AsyncIterable<Uint8Array>;
   mimetype: string;
   cacheControl: string;
+  /** Reads the rest of a refused form, so that the client gets to read the answer. */
+  drain?(): Promise<void>;
   /** Parsed only after the type was accepted, the order in which the real server refuses. */
   userMetadata?: () => Record<string, unknown> | undefined;
 }
@@ -57,14 +81,17 @@ interface FoundFile {
 function rawFile(request: Request): FoundFile {
   const metadata = request.headers.get("x-metadata");
   return {
-    body: request.body ?? emptyBody(),
+    body: rawChunks(request.body),
     mimetype: request.headers.get("content-type") || "application/octet-stream",
     cacheControl: request.headers.get("cache-control") ?? "no-cache",
     userMetadata: metadata === null ? undefined : () => decodeUserMetadata(metadata),
   };
 }
 
-async function* emptyBody(): AsyncGenerator<Uint8Array> {}
+/** Where reading stops early the rest is not cancelled: whoever refuses it reads it out (see `mod.ts`). */
+async function* rawChunks(body: Request["body"]): AsyncGenerator<Uint8Array> {
+  if (body) yield* body.values({ preventCancel: true });
+}
 
 /** User metadata from the header `x-metadata`: JSON in base64. What cannot be read counts as none. */
 export function decodeUserMetadata(header: string): Record<string, unknown> | undefined {
@@ -104,6 +131,7 @@ function formFile(request: Request): Promise<FoundFile> {
     }
 
     const fields = new Map<string, string>();
+    const parsed = Promise.withResolvers<void>();
     form.on("field", (name, value) => fields.set(name, value));
     form.on("file", (_field, stream, _fileName, _encoding, partType) => {
       const metadata = fields.get("metadata") ?? fields.get("userMetadata");
@@ -113,17 +141,25 @@ function formFile(request: Request): Promise<FoundFile> {
         mimetype: fields.get("contentType") || partType,
         cacheControl: maxAge ? `max-age=${maxAge}` : "no-cache",
         userMetadata: metadata === undefined ? undefined : () => parseUserMetadata(metadata),
+        async drain() {
+          stream.resume();
+          await parsed.promise;
+        },
       });
-      form.once("error", (error) => stream.destroy(error as Error));
+      // A form that breaks off must not look like a file that ends.
+      parsed.promise.catch((error) => stream.destroy(error));
     });
     // deno-lint-ignore no-explicit-any
     pipeline(Readable.fromWeb(request.body as any), form, (error) => {
+      if (error) parsed.reject(error);
+      else parsed.resolve();
       fail(error ?? undefined);
     });
+    parsed.promise.catch(() => {});
   });
 }
 
-/** A file that breaks off in the middle is an error, never a shorter file. */
+/** Leaves the stream open when its reader stops early, so that `drain` can read on. */
 async function* fileChunks(stream: BusboyFileStream): AsyncGenerator<Uint8Array> {
-  for await (const chunk of stream) yield chunk as Uint8Array;
+  for await (const chunk of stream.iterator({ destroyOnReturn: false })) yield chunk;
 }

@@ -42,8 +42,15 @@ type Holder = any;
 
 function check(schema: Schema, holder: Holder, key: string | number, path: string): Verdict {
   if ("anyOf" in schema) {
-    const verdicts = schema.anyOf.map((option) => check(option, holder, key, path));
-    return verdicts.some((verdict) => !verdict) ? undefined : verdicts[0];
+    const given = holder[key];
+    let first: Verdict;
+    for (const option of schema.anyOf) {
+      holder[key] = given;
+      const verdict = check(option, holder, key, path);
+      if (!verdict) return undefined;
+      first ??= verdict;
+    }
+    return first;
   }
   if ("nullable" in schema && schema.nullable && holder[key] === null) return undefined;
   holder[key] = convert(schema.type, holder[key]);

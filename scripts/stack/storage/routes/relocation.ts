@@ -68,7 +68,7 @@ async function move({ request, caller, db, server }: RequestContext): Promise<Re
   if (bucket === newBucket && name === newName) return json({ message: "Successfully moved" });
 
   const source = await db.asService((tx) => findObject(tx, bucket, name));
-  await server.files.copy(
+  const lastModified = await server.files.copy(
     { bucket, name, version: source.version ?? "" },
     { bucket: newBucket, name: newName, version },
   );
@@ -83,6 +83,7 @@ async function move({ request, caller, db, server }: RequestContext): Promise<Re
         bucket_id: newBucket,
         version,
         owner: caller.owner,
+        metadata: movedMetadata(current.metadata, lastModified),
       });
     });
   } catch (error) {
@@ -91,6 +92,11 @@ async function move({ request, caller, db, server }: RequestContext): Promise<Re
   }
   await server.discard(bucket, name, source.version);
   return json({ message: "Successfully moved" });
+}
+
+/** What a move keeps is what the real server finds on the file: all but the robots tag. */
+function movedMetadata(metadata: ObjectMetadata | null, lastModified: Date): ObjectMetadata {
+  return { ...metadata, lastModified: lastModified.toISOString(), xRobotsTag: undefined };
 }
 
 /** Needs the right to read the source and to insert the copy; with `x-upsert`, also to update and read it. */

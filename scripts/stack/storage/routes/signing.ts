@@ -1,5 +1,4 @@
 /** Signed URLs: made by who has the right, used by whoever holds them. */
-import { SERVICE } from "../auth.ts";
 import { json, jsonBody, query, type RequestContext } from "../context.ts";
 import { MAX_OBJECTS_PER_REQUEST, SIGNED_UPLOAD_SECONDS } from "../limits.ts";
 import { assertBucketName, assertObjectKey } from "../names.ts";
@@ -108,11 +107,8 @@ async function upload(context: RequestContext): Promise<Response> {
   const { token } = query<{ token: string }>(url, TOKEN_QUERY);
   assertBucketName(params.bucket);
   const claims = await server.signer.verify(token, `${params.bucket}/${params["*"]}`, "upload");
-  const row = await storeUpload(
-    context,
-    { owner: claims.owner, upsert: claims.upsert ?? false },
-    SERVICE,
-  );
+  const { owner, upsert = false } = claims;
+  const row = await storeUpload(context, { owner, upsert });
   return json({ Key: `${row.bucket_id}/${row.name}` });
 }
 

@@ -46,6 +46,11 @@ export async function startTestServer(
   await createPlatform(postgres.url(SUPERUSER));
   const pool = new pg.Pool({ connectionString: postgres.url("supabase_storage_admin"), max: 8 });
   const admin = new pg.Pool({ connectionString: postgres.url("postgres"), max: 2 });
+  for (const each of [pool, admin]) {
+    // A pool's end does not wait for its connections', which the server's end may then cut off.
+    each.on("error", () => {});
+    each.on("connect", (client) => client.on("error", () => {}));
+  }
   const filesDir = `${dir}/files`;
   const handler = createStorageHandler({
     pool,
@@ -57,8 +62,9 @@ export async function startTestServer(
 
   // The client adds the prefix that the gateway takes away.
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+    const { method, headers, body } = request;
     const url = request.url.replace("/storage/v1", "");
-    return handler.fetch(new Request(url, request));
+    return handler.fetch(new Request(url, { method, headers, body }));
   });
   const origin = `http://127.0.0.1:${server.addr.port}`;
 
