@@ -1,6 +1,6 @@
 /** A stack's keys: made once for a data directory, and kept there. */
 import { join } from "node:path";
-import { SignJWT } from "jose";
+import { exportJWK, generateKeyPair, type JWK, SignJWT } from "jose";
 
 export interface Keys {
   publishableKey: string;
@@ -9,6 +9,8 @@ export interface Keys {
   anonKey: string;
   serviceRoleKey: string;
   jwtSecret: string;
+  /** Signs users' tokens: a private key on the curve P-256, as new projects have it. */
+  signingKey: JWK;
 }
 
 export type ApiRole = "anon" | "service_role";
@@ -38,7 +40,13 @@ async function makeKeys(): Promise<Keys> {
     anonKey: await legacyKey("anon", jwtSecret),
     serviceRoleKey: await legacyKey("service_role", jwtSecret),
     jwtSecret,
+    signingKey: await makeSigningKey(),
   };
+}
+
+async function makeSigningKey(): Promise<JWK> {
+  const { privateKey } = await generateKeyPair("ES256", { extractable: true });
+  return { ...await exportJWK(privateKey), kid: crypto.randomUUID(), alg: "ES256" };
 }
 
 function legacyKey(role: ApiRole, jwtSecret: string): Promise<string> {

@@ -5,11 +5,20 @@
  * their behaviour by tests; nothing in `supabase/` knows of it.
  */
 import { join } from "node:path";
-import { loadConfig } from "./config.ts";
+import { Pool } from "pg";
+import { startAuth } from "./auth.ts";
+import { type Config, loadConfig } from "./config.ts";
 import { prepareDatabase } from "./database.ts";
-import { loadKeys } from "./keys.ts";
-import { startPostgres } from "./postgres.ts";
+import { startFunctions } from "./functions.ts";
+import { startGateway } from "./gateway.ts";
+import { type Keys, keyToRole, loadKeys } from "./keys.ts";
+import { type Postgres, startPostgres } from "./postgres.ts";
+import { startRest } from "./rest.ts";
+import { createSigner } from "./signer.ts";
 import { claimDirectory, clearState, writeState } from "./state.ts";
+import { createStorageHandler } from "./storage/mod.ts";
+
+const STORAGE_CONNECTIONS = 20;
 
 export interface StackOptions {
   /** Postgres data, storage files, keys, state.json. Created if missing. */
@@ -44,7 +53,7 @@ export interface Stack {
 
 /** Starts a stack on `options.dataDir`: fresh if the directory is, otherwise with what it holds. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { dataDir } = options;
+  const { dataDir, log = () => {} } = options;
   const config = await loadConfig();
   await Deno.mkdir(dataDir, { recursive: true });
   // What has been started, to be stopped in the opposite order.
@@ -55,7 +64,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     const directory = await claimDirectory(dataDir);
     started.push(() => directory.release());
+    const gateway = startGateway(options.port ?? config.api.port, log);
+    started.push(() => gateway.stop());
     const keys = await loadKeys(dataDir);
+    const signer = await createSigner(keys);
     const postgres = await startPostgres({
       dir: join(dataDir, "postgres"),
       port: options.dbPort ?? config.db.port,
@@ -64,11 +76,42 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     started.push(() => postgres.stop());
     await prepareDatabase(postgres, { jwtSecret: keys.jwtSecret, seed: options.seed ?? true });
 
-    const stack = {
-      apiUrl: `http://127.0.0.1:${options.port ?? config.api.port}`,
+    const { jwtSecret } = keys;
+    const apiUrl = `http://127.0.0.1:${gateway.port}`;
+    const rest = await startRest({ postgres, jwtSecret, api: config.api, log });
+    started.push(() => rest.close());
+    const auth = startAuth({ postgres, jwtSecret, signer, apiUrl, auth: config.auth, log });
+    started.push(() => auth.close());
+    const storage = startStorage({
+      postgres,
+      keys,
+      config,
+      filesDir: join(dataDir, "storage"),
+      log,
+    });
+    started.push(() => storage.close());
+    const functions = options.functions === false ? undefined : await startFunctions({
+      config: config.functions,
+      keys,
+      signer,
+      apiUrl,
       dbUrl: postgres.url(),
-      ...keys,
-    };
+      log,
+    });
+    started.push(() => functions?.close());
+    gateway.open(
+      {
+        rest: rest.fetch,
+        auth: auth.fetch,
+        storage: storage.fetch,
+        functions: functions?.fetch ?? functionsOff,
+      },
+      keys,
+      signer,
+    );
+
+    const { signingKey: _, ...publicKeys } = keys;
+    const stack = { apiUrl, dbUrl: postgres.url(), ...publicKeys };
     await writeState(dataDir, { ...stack, pid: Deno.pid });
     started.push(() => clearState(dataDir));
     return { ...stack, stop };
@@ -76,4 +119,41 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await stop();
     throw error;
   }
+}
+
+/** The Storage server on its role's connections. */
+function startStorage(
+  options: {
+    postgres: Postgres;
+    keys: Keys;
+    config: Config;
+    filesDir: string;
+    log: (line: string) => void;
+  },
+) {
+  const pool = new Pool({
+    connectionString: options.postgres.url("supabase_storage_admin"),
+    max: STORAGE_CONNECTIONS,
+  });
+  pool.on("error", (error) => options.log(`storage: ${error.message}`));
+  const handler = createStorageHandler({
+    pool,
+    filesDir: options.filesDir,
+    jwtSecret: options.keys.jwtSecret,
+    fileSizeLimit: options.config.storage.fileSizeLimit,
+    keyToRole: keyToRole(options.keys),
+    log: options.log,
+  });
+  return {
+    fetch: (request: Request) => handler.fetch(request),
+    async close() {
+      handler.close();
+      await pool.end();
+    },
+  };
+}
+
+function functionsOff(): Promise<Response> {
+  const body = { code: "NOT_FOUND", message: "This stack was started without functions" };
+  return Promise.resolve(Response.json(body, { status: 404 }));
 }

@@ -1,0 +1,139 @@
+/** The Auth API: @supabase/lite for users, the routes it lacks beside it. */
+import { App } from "@supabase/lite";
+import { PostgresConnection } from "@supabase/lite/postgres";
+import { decodeJwt } from "jose";
+import { Pool } from "pg";
+import { createAuthAdmin } from "./auth_admin.ts";
+import type { Config } from "./config.ts";
+import { routeConsole } from "./lite_console.ts";
+import type { Postgres } from "./postgres.ts";
+import type { Signer } from "./signer.ts";
+import { isoTimeInUtc, textType } from "./wire_types.ts";
+
+export interface AuthOptions {
+  postgres: Postgres;
+  jwtSecret: string;
+  signer: Signer;
+  /** The stack's own address, for links and for the tokens' issuer. */
+  apiUrl: string;
+  auth: Config["auth"];
+  log: (line: string) => void;
+}
+
+export interface AuthServer {
+  /** Answers a request whose path begins with `/auth/v1` and whose Authorization is a JWT. */
+  fetch(request: Request): Promise<Response>;
+  close(): Promise<void>;
+}
+
+const POOL_SIZE = 10;
+
+const TIME_TYPES = {
+  timestamp: textType(1114, isoTimeInUtc),
+  timestamptz: textType(1184, isoTimeInUtc),
+};
+
+/** Starts the server on the role that owns the schema auth. */
+export function startAuth(options: AuthOptions): AuthServer {
+  const url = options.postgres.url("supabase_auth_admin");
+  const connection = new PostgresConnection({
+    url,
+    postgresOptions: { max: POOL_SIZE, types: TIME_TYPES },
+  });
+  // See RestConnection: keeps it from granting privileges.
+  (connection as unknown as { rlsState: string }).rlsState = "active";
+  const pool = new Pool({ connectionString: url, max: POOL_SIZE });
+  pool.on("error", (error) => options.log(`auth: ${error.message}`));
+  const { auth } = options;
+  const app = new App({
+    connection,
+    auth: {
+      enabled: true,
+      jwt_secret: options.jwtSecret,
+      site_url: auth.siteUrl,
+      additional_redirect_urls: auth.additionalRedirectUrls,
+      jwt_expiry: auth.jwtExpiry,
+      enable_signup: auth.enableSignup,
+      minimum_password_length: auth.minimumPasswordLength,
+      email: { enable_signup: auth.enableSignup, enable_confirmations: auth.enableConfirmations },
+    },
+    api: { enabled: false, external_url: options.apiUrl },
+    options: {
+      server: { apiKeys: false, disableStudio: true, disableFallback: true },
+      drivers: { email: mailToLog(options.log) },
+    },
+  } as never);
+  const admin = createAuthAdmin({ ...options, pool });
+
+  return {
+    async fetch(request) {
+      const path = new URL(request.url).pathname.replace(/^\/auth\/v1/, "");
+      if (path.startsWith("/admin/") || path === "/invite") return await admin(request, path);
+      const response = await routeConsole(options.log, () => app.fetch(request));
+      return await completeTokens(response, pool, options);
+    },
+    async close() {
+      await connection.close();
+      await pool.end();
+    },
+  };
+}
+
+/** There is no mail server: what would be sent is logged, codes and links included. */
+function mailToLog(log: (line: string) => void) {
+  return {
+    send(message: { to: string; subject: string; text?: string; html?: string }): Promise<void> {
+      log(`mail to ${message.to}: ${message.subject}\n${message.text ?? message.html ?? ""}`);
+      return Promise.resolve();
+    },
+  };
+}
+
+/**
+ * Tokens of the platform's Auth server say more than lite's: metadata that policies read, how the
+ * user signed in, the issuer. Each one handed out, in a body or in a redirect, is made anew.
+ */
+async function completeTokens(
+  response: Response,
+  pool: Pool,
+  options: AuthOptions,
+): Promise<Response> {
+  const location = response.headers.get("location");
+  if (location?.includes("#access_token=")) {
+    const [base, fragment] = location.split("#");
+    const values = new URLSearchParams(fragment);
+    values.set("access_token", await completeToken(values.get("access_token")!, pool, options));
+    const headers = new Headers(response.headers);
+    headers.set("location", `${base}#${values}`);
+    return new Response(null, { status: response.status, headers });
+  }
+  if (!response.ok || !response.headers.get("content-type")?.includes("json")) return response;
+  const body = await response.json();
+  if (typeof body?.access_token === "string") {
+    body.access_token = await completeToken(body.access_token, pool, options);
+  }
+  const headers = new Headers(response.headers);
+  headers.delete("content-length");
+  return new Response(JSON.stringify(body), { status: response.status, headers });
+}
+
+async function completeToken(token: string, pool: Pool, options: AuthOptions): Promise<string> {
+  const claims = decodeJwt(token);
+  const { rows: [user] } = await pool.query(
+    `select email, phone, raw_app_meta_data, raw_user_meta_data, is_anonymous
+     from auth.users where id = $1`,
+    [claims.sub],
+  );
+  const now = Math.floor(Date.now() / 1000);
+  return await options.signer.sign({
+    aal: "aal1",
+    amr: [{ method: "password", timestamp: claims.iat ?? now }],
+    ...claims,
+    iss: `${options.apiUrl}/auth/v1`,
+    email: user?.email ?? "",
+    phone: user?.phone ?? "",
+    app_metadata: user?.raw_app_meta_data ?? {},
+    user_metadata: user?.raw_user_meta_data ?? {},
+    is_anonymous: user?.is_anonymous ?? false,
+  });
+}

@@ -1,0 +1,198 @@
+/** The REST API: @supabase/lite on the real database, held to what PostgREST does. */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { App } from "@supabase/lite";
+import { PostgresConnection } from "@supabase/lite/postgres";
+import { Client } from "pg";
+import type { Config } from "./config.ts";
+import { routeConsole } from "./lite_console.ts";
+import { type Postgres, SUPERUSER } from "./postgres.ts";
+import { errorOf, type PostgresError, sqlErrorResponse } from "./rest_errors.ts";
+import { verifyToken } from "./tokens.ts";
+import { isoTime, isoTimeWithOffset, textType } from "./wire_types.ts";
+
+export interface RestOptions {
+  postgres: Postgres;
+  jwtSecret: string;
+  api: Config["api"];
+  log: (line: string) => void;
+}
+
+export interface RestServer {
+  /** Answers a request whose path begins with `/rest/v1` and whose Authorization is a JWT. */
+  fetch(request: Request): Promise<Response>;
+  close(): Promise<void>;
+}
+
+/** What one request carries down to the connection that serves it. */
+interface Call {
+  claims: Record<string, unknown>;
+  method: string;
+  path: string;
+  headers: string;
+  sqlError?: PostgresError;
+}
+
+type Introspector = Pick<PostgresConnection, "introspect" | "clearSchemaCache" | "close">;
+type WithContext = PostgresConnection["withContext"];
+
+const POOL_SIZE = 20;
+
+/** Values as Postgres's own JSON has them, which is what PostgREST sends. */
+const JSON_TYPES = {
+  timestamp: textType(1114, isoTime),
+  timestamptz: textType(1184, isoTimeWithOffset),
+  numeric: textType(1700, (text) => Number.isFinite(Number(text)) ? Number(text) : text),
+};
+
+/** Starts the server: looks at the schema once, and again whenever the database says it changed. */
+export async function startRest(options: RestOptions): Promise<RestServer> {
+  const calls = new AsyncLocalStorage<Call>();
+  const introspector = new PostgresConnection({
+    url: options.postgres.url(SUPERUSER),
+    postgresOptions: { max: 1 },
+  });
+  const connection = new RestConnection(options, introspector, calls);
+  const app = new App({
+    connection,
+    auth: { enabled: false, jwt_secret: options.jwtSecret },
+    api: { enabled: true, schemas: options.api.schemas, max_rows: options.api.maxRows },
+    // Keys are the gateway's business, and nothing but the API is served.
+    options: { server: { apiKeys: false, disableStudio: true, disableFallback: true } },
+  } as never);
+  const listener = await listenForChanges(options, connection);
+  await connection.readRoleSettings();
+  await connection.introspect();
+
+  return {
+    async fetch(request) {
+      const token = await verifyToken(request.headers.get("authorization"), options.jwtSecret);
+      if ("response" in token) return token.response;
+      const url = new URL(request.url);
+      const call: Call = {
+        claims: { ...token.claims, role: token.claims.role ?? "anon" },
+        method: request.method,
+        path: url.pathname.replace(/^\/rest\/v1/, ""),
+        headers: JSON.stringify(Object.fromEntries(request.headers)),
+      };
+      // Who calls is settled; lite would look for the user's session in a database it does not see.
+      const anonymous = new Request(request);
+      anonymous.headers.delete("authorization");
+      const response = await calls.run(
+        call,
+        () => routeConsole(options.log, () => app.fetch(anonymous)),
+      );
+      return call.sqlError && !response.ok
+        ? sqlErrorResponse(call.sqlError, call.claims.role !== "anon", response.headers)
+        : response;
+    },
+    async close() {
+      await listener.end();
+      await connection.close();
+      await introspector.close();
+    },
+  };
+}
+
+/**
+ * A connection pool of the role authenticator, which may only become anon, authenticated or
+ * service_role, and becomes one of them in every transaction.
+ *
+ * The base class would grant all on every schema with a row-secured table to the API's roles, ask
+ * for six round trips to set the caller, and see only tables that its own role has privileges on;
+ * here it does none of these.
+ */
+class RestConnection extends PostgresConnection {
+  #introspector: Introspector;
+  #calls: AsyncLocalStorage<Call>;
+  #searchPath: string;
+  #roleSettings = new Map<string, string>();
+
+  constructor(options: RestOptions, introspector: Introspector, calls: AsyncLocalStorage<Call>) {
+    super({
+      url: options.postgres.url("authenticator"),
+      postgresOptions: { max: POOL_SIZE, types: JSON_TYPES },
+    });
+    this.#introspector = introspector;
+    this.#calls = calls;
+    this.#searchPath = [...options.api.schemas, "extensions"].map((name) => `"${name}"`).join(", ");
+    // Believing its roles to be set up already is what keeps the base class from granting.
+    (this as unknown as { rlsState: string }).rlsState = "active";
+  }
+
+  override introspect(options?: { useCache?: boolean }) {
+    return this.#introspector.introspect(options);
+  }
+
+  override async clearSchemaCache(): Promise<void> {
+    await this.#introspector.clearSchemaCache();
+  }
+
+  /** `alter role … set statement_timeout` holds for logins only; PostgREST applies it to callers. */
+  async readRoleSettings(): Promise<void> {
+    const rows = await this.driver`
+      select rolname, coalesce((
+        select split_part(setting, '=', 2) from unnest(rolconfig) as setting
+        where setting like 'statement_timeout=%'
+      ), '') as timeout
+      from pg_catalog.pg_roles where pg_has_role('authenticator', oid, 'set')`;
+    this.#roleSettings = new Map(rows.map((row) => [row.rolname, row.timeout]));
+  }
+
+  override withContext: WithContext = async (_vars, work, options) => {
+    if (options?.transaction) return await work(options.transaction);
+    const call = this.#calls.getStore();
+    if (!call) throw new Error("A query outside of any request");
+    const role = String(call.claims.role);
+    const readOnly = options?.rpc?.readOnly || call.method === "GET" || call.method === "HEAD";
+    return await this.kysely.transaction().execute(async (tx) => {
+      const settings: [string, string][] = [
+        ["role", role],
+        ["request.jwt.claims", JSON.stringify(call.claims)],
+        ["request.method", call.method],
+        ["request.path", call.path],
+        ["request.headers", call.headers],
+        ["request.cookies", "{}"],
+        ["response.status", ""],
+        ["response.headers", ""],
+        ["search_path", this.#searchPath],
+        ...(readOnly ? [["transaction_read_only", "on"] as [string, string]] : []),
+      ];
+      const timeout = this.#roleSettings.get(role);
+      if (timeout) settings.push(["statement_timeout", timeout]);
+      await tx.executeQuery(settingsQuery(settings));
+      return await work(tx);
+    });
+  };
+
+  override normalizeDbError(error: unknown): unknown {
+    const call = this.#calls.getStore();
+    const sqlError = errorOf(error);
+    if (call && sqlError) call.sqlError = sqlError;
+    return super.normalizeDbError(error);
+  }
+}
+
+/** All settings in one round trip, for the transaction only. */
+function settingsQuery(settings: [string, string][]): never {
+  const calls = settings.map((_, at) => `set_config($${2 * at + 1}, $${2 * at + 2}, true)`);
+  const sql = `select ${calls.join(", ")}`;
+  return {
+    sql,
+    parameters: settings.flat(),
+    query: { kind: "RawNode", sqlFragments: [sql], parameters: [] },
+    queryId: { queryId: "stowage-settings" },
+  } as never;
+}
+
+/** Migrations announce themselves as on the platform: `notify pgrst, 'reload schema'`. */
+async function listenForChanges(options: RestOptions, connection: RestConnection): Promise<Client> {
+  const client = new Client({ connectionString: options.postgres.url("authenticator") });
+  client.on("error", (error) => options.log(`rest: ${error.message}`));
+  client.on("notification", async () => {
+    await connection.clearSchemaCache();
+    await connection.readRoleSettings();
+  });
+  await client.connect();
+  await client.query("listen pgrst");
+  return client;
+}
