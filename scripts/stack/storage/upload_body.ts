@@ -132,6 +132,8 @@ function formFile(request: Request): Promise<FoundFile> {
 
     const fields = new Map<string, string>();
     const parsed = Promise.withResolvers<void>();
+    // What breaks off is told more than once; `pipeline` listens to the first time only.
+    form.on("error", parsed.reject);
     form.on("field", (name, value) => fields.set(name, value));
     form.on("file", (_field, stream, _fileName, _encoding, partType) => {
       const metadata = fields.get("metadata") ?? fields.get("userMetadata");
@@ -146,6 +148,7 @@ function formFile(request: Request): Promise<FoundFile> {
           await parsed.promise;
         },
       });
+      stream.on("error", () => {});
       // A form that breaks off must not look like a file that ends.
       parsed.promise.catch((error) => stream.destroy(error));
     });
