@@ -43,6 +43,7 @@ begin
 end;
 $$;
 comment on function private.raise_error is 'Raises one of the errors listed at the head of this migration.';
+grant execute on function private.raise_error(text, text, text) to authenticated, service_role;
 
 -- Rules that are said once. Constraints call them, so whoever may write may execute them.
 

@@ -30,7 +30,8 @@ create table public.company_members (
   primary key (company_id, user_id)
 );
 comment on table public.company_members is
-  'Who belongs to a company. Members run apps; admins also schedule, assign and publish; owners also appoint owners.';
+  'Who belongs to a company. Members run apps; admins also schedule, assign and publish; owners also appoint owners. '
+  'The last owner neither leaves nor can be deleted as a user (SW010): appoint another first.';
 
 create table public.superadmins (
   user_id uuid primary key references auth.users (id) on delete cascade,
@@ -55,7 +56,7 @@ security definer -- counts owners whom the caller may not see
 set search_path = ''
 as $$
 begin
-  if tg_op = 'UPDATE' and new.role = 'owner' then
+  if tg_op = 'UPDATE' and new.role = 'owner' and new.company_id = old.company_id then
     return new;
   end if;
   -- The lock makes two owners who leave at once take turns. No company: it is being deleted with its members.

@@ -59,7 +59,8 @@ create table public.app_builds (
     starts_with(build_logs, 'app_' || app_id || '/builds/' || id || '/') and private.is_safe_path(build_logs)),
   constraint app_builds_success_has_path check (build_status <> 'success' or build_path is not null),
   constraint app_builds_completed check (
-    (build_status in ('success', 'failed', 'cancelled')) = (completed_at is not null))
+    (build_status in ('success', 'failed', 'cancelled')) = (completed_at is not null)),
+  constraint app_builds_duration check (completed_at >= created_at)
 );
 comment on table public.app_builds is
   'Builds of app versions: what a run needs, installed once. Requested by inserting a pending row.';
@@ -109,6 +110,8 @@ create table public.app_runs (
   constraint app_runs_completed check (
     (status in ('success', 'failed', 'cancelled', 'timeout')) = (completed_at is not null)),
   constraint app_runs_attempts check (attempt between 0 and max_attempts),
+  constraint app_runs_attempts_left check (status <> 'pending' or attempt < max_attempts),
+  constraint app_runs_duration check (completed_at >= started_at),
   constraint app_runs_logs_path_format check (
     starts_with(logs_path, 'app_' || app_id || '/runs/' || id || '/') and private.is_safe_path(logs_path)),
   constraint app_runs_output_path_format check (
@@ -135,7 +138,7 @@ create table public.app_outputs (
   output_name text not null constraint app_outputs_output_name_length check (length(output_name) between 1 and 512),
   output_data jsonb,
   output_bucket text constraint app_outputs_output_bucket check (output_bucket in ('app-storage', 'app-logs')),
-  output_path text,
+  output_path text constraint app_outputs_output_path_format check (private.is_safe_path(output_path)),
   file_size bigint constraint app_outputs_file_size_range check (file_size >= 0),
   created_at timestamptz not null default now(),
   constraint app_outputs_run_id_output_key unique (run_id, output_type, output_name),
@@ -242,6 +245,10 @@ declare
   file public.app_storage := case tg_op when 'DELETE' then old else new end;
   version_status text;
 begin
+  -- Left to row security, whose answer tells nobody which apps and versions there are.
+  if not (private.is_service() or private.is_superadmin()) then
+    return file;
+  end if;
   if tg_op = 'INSERT' and private.is_semver(new.version) then
     insert into public.app_versions (app_id, version) values (new.app_id, new.version) on conflict do nothing;
   end if;
@@ -281,6 +288,21 @@ create trigger guard_app_file before insert or update or delete on public.app_st
 
 -- Triggers: versions, as far as they concern files, builds and permissions
 
+create function private.refuse_if_suspended(p_app_id uuid)
+returns void
+language plpgsql
+security definer -- asked by triggers whatever the caller sees
+set search_path = ''
+as $$
+begin
+  if not (private.is_service() or private.is_superadmin()) and exists (
+    select from public.applications where id = p_app_id and status = 'suspended'
+  ) then
+    perform private.raise_error('SW003', 'The app is suspended.', 'app_id');
+  end if;
+end;
+$$;
+
 create function private.change_version_status()
 returns trigger
 language plpgsql
@@ -296,6 +318,7 @@ begin
       format('A version that is %s does not become %s.', old.status, new.status), 'status');
   end if;
   if new.status = 'published' and old.status = 'draft' then
+    perform private.refuse_if_suspended(new.app_id);
     if new.manifest is null then
       perform private.raise_error('SW021', format('Version %s has no manifest.', new.version), 'manifest');
     end if;
@@ -369,15 +392,22 @@ create trigger spread_permissions_of_manifest after update on public.app_version
 create trigger set_updated_at before update on public.app_builds
   for each row execute function private.set_updated_at();
 
-create function private.guard_new_build()
+create function private.guard_build()
 returns trigger
 language plpgsql
 security definer -- reads the version's status whatever the caller sees
 set search_path = ''
 as $$
 begin
-  if new.build_status <> 'pending' then
+  if tg_op = 'INSERT' and new.build_status <> 'pending' then
     perform private.raise_error('SW022', 'A build begins as pending.', 'build_status');
+  end if;
+  if tg_op = 'UPDATE' and (new.app_id, new.build_version) is distinct from (old.app_id, old.build_version) then
+    perform private.raise_error('SW001', 'A build stays with its app and version.', 'build_version');
+  end if;
+  -- Of an app that is not the caller's, row security says less.
+  if tg_op = 'INSERT' and new.app_id = any (private.my_published_app_ids('admin')) then
+    perform private.refuse_if_suspended(new.app_id);
   end if;
   new.is_released := exists (
     select from public.app_versions
@@ -386,8 +416,8 @@ begin
 end;
 $$;
 
-create trigger guard_new_build before insert on public.app_builds
-  for each row execute function private.guard_new_build();
+create trigger guard_build before insert or update on public.app_builds
+  for each row execute function private.guard_build();
 
 create function private.change_build_status()
 returns trigger
@@ -403,7 +433,8 @@ begin
       format('A build that is %s does not become %s.', old.build_status, new.build_status), 'build_status');
   end if;
   if new.build_status in ('success', 'failed', 'cancelled') then
-    new.completed_at := coalesce(new.completed_at, now());
+    -- A transaction that began before the other one has the earlier clock.
+    new.completed_at := coalesce(new.completed_at, greatest(now(), new.created_at));
   end if;
   return new;
 end;
@@ -434,6 +465,22 @@ create trigger guard_finished_build before update on public.app_builds
 
 -- Triggers: runs. Their conditions leave heartbeats, which touch the lease alone, free of any.
 
+create function private.require_runnable_app(p_app_id uuid, p_company_id uuid)
+returns void
+language plpgsql
+security definer -- asks for apps and companies whatever the caller sees
+set search_path = ''
+as $$
+begin
+  -- One answer for every company that is not the caller's, or it would tell which apps strangers have.
+  if not (private.is_service() or coalesce(p_company_id = any (private.my_company_ids()), false))
+    or not private.can_run_app(p_app_id, p_company_id)
+  then
+    perform private.raise_error('SW040', 'The app is not active, or it is not assigned to this company.', 'app_id');
+  end if;
+end;
+$$;
+
 create function private.guard_new_run()
 returns trigger
 language plpgsql
@@ -446,10 +493,7 @@ begin
   if new.status <> 'pending' then
     perform private.raise_error('SW022', 'A run begins as pending.', 'status');
   end if;
-  if not private.can_run_app(new.app_id, new.company_id) then
-    perform private.raise_error('SW040',
-      'The app is not active, or it is not assigned to this company.', 'app_id');
-  end if;
+  perform private.require_runnable_app(new.app_id, new.company_id);
   if new.version is null then
     select version into new.version from public.app_versions
     where app_id = new.app_id and status = 'published'
@@ -490,7 +534,8 @@ begin
   end if;
   new.updated_at := now();
   if new.status in ('success', 'failed', 'cancelled', 'timeout') then
-    new.completed_at := coalesce(new.completed_at, now());
+    -- A transaction that began before the claim has the earlier clock.
+    new.completed_at := coalesce(new.completed_at, greatest(now(), new.started_at));
     new.lease_expires_at := null;
   end if;
   return new;
@@ -546,6 +591,10 @@ security definer -- reads the run whatever the caller sees
 set search_path = ''
 as $$
 begin
+  -- Left to row security, whose answer tells nobody which runs there are.
+  if not (private.is_service() or private.is_superadmin()) then
+    return new;
+  end if;
   -- A missing run is left to the foreign key, which names it.
   select r.company_id into new.company_id from public.app_runs r where r.id = new.run_id;
   if new.output_path is not null and not exists (
@@ -573,9 +622,7 @@ security definer -- asks for apps and companies whatever the caller sees
 set search_path = ''
 as $$
 begin
-  if not private.can_run_app(new.app_id, new.company_id) then
-    perform private.raise_error('SW040', 'The app is not active, or it is not assigned to this company.', 'app_id');
-  end if;
+  perform private.require_runnable_app(new.app_id, new.company_id);
   if not exists (select from pg_catalog.pg_timezone_names where name = new.timezone) then
     perform private.raise_error('SW001', format('There is no time zone %s.', new.timezone), 'timezone');
   end if;
@@ -587,7 +634,9 @@ create trigger guard_new_schedule before insert on public.app_cron_schedules
   for each row execute function private.guard_schedule();
 
 create trigger guard_changed_schedule before update on public.app_cron_schedules
-  for each row when ((old.app_id, old.company_id, old.timezone) is distinct from (new.app_id, new.company_id, new.timezone))
+  for each row when (
+    (old.app_id, old.company_id, old.timezone) is distinct from (new.app_id, new.company_id, new.timezone)
+    or (new.is_active and not old.is_active))
   execute function private.guard_schedule();
 
 -- Triggers: an app that a company loses stops running for it

@@ -10,7 +10,7 @@ create table public.app_uploads (
   company_id uuid not null references public.companies (id) on delete cascade,
   version text not null constraint app_uploads_version_semver check (private.is_semver(version)),
   file_name text not null constraint app_uploads_file_name_format check (private.is_safe_path(file_name)),
-  file_path text not null,
+  file_path text not null constraint app_uploads_file_path_format check (private.is_safe_path(file_path)),
   file_type text not null
     constraint app_uploads_file_type check (file_type in ('manifest', 'source', 'build', 'asset', 'dist', 'config')),
   content_type text not null,
@@ -125,7 +125,8 @@ as $$
       where a.publisher_company_id = p_company_id), 0)::bigint
     + coalesce((
       select sum(u.file_size) from public.app_uploads u
-      where u.company_id = p_company_id and u.status in ('pending', 'verifying') and u.expires_at > now()), 0)::bigint
+      where u.company_id = p_company_id
+        and (u.status = 'verifying' or (u.status = 'pending' and u.expires_at > now()))), 0)::bigint
 $$;
 comment on function private.storage_in_use is 'Bytes of the files of a company''s apps, and of those being uploaded.';
 
@@ -141,7 +142,7 @@ declare
   company public.companies;
   upload public.app_uploads;
   version_status text;
-  target_path text;
+  target_path text := 'app_' || p_app_id || '/' || p_version || '/' || p_file_name;
   in_use bigint;
   replaced bigint;
 begin
@@ -159,9 +160,10 @@ begin
   if not coalesce(private.is_semver(p_version), false) then
     perform private.raise_error('SW001', 'version must be a semantic version such as 1.4.0.', 'version');
   end if;
-  if not coalesce(private.is_safe_path(p_file_name), false) then
+  if not coalesce(private.is_safe_path(p_file_name) and private.is_safe_path(target_path), false) then
     perform private.raise_error('SW001',
-      'file_name must be a relative path of letters, digits and ._@+=,()- without "..".', 'file_name');
+      'file_name must be a relative path of letters, digits, spaces and ._@+=,()- without "..", of 400 characters at most.',
+      'file_name');
   end if;
   if coalesce(p_file_type not in ('manifest', 'source', 'build', 'asset', 'dist', 'config'), true) then
     perform private.raise_error('SW001',
@@ -191,7 +193,6 @@ begin
       format('Version %s is %s: its files cannot change. Upload a new version.', p_version, version_status), 'version');
   end if;
 
-  target_path := 'app_' || p_app_id || '/' || p_version || '/' || p_file_name;
   select * into upload from public.app_uploads
   where lower(file_path) = lower(target_path) and status in ('pending', 'verifying')
   for no key update;

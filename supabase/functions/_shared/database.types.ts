@@ -181,6 +181,58 @@ export type Database = {
           },
         ];
       };
+      "app_cron_skips": {
+        Row: {
+          "company_id": string;
+          "created_at": string;
+          "due_count": number | null;
+          "first_due_at": string;
+          "id": string;
+          "last_due_at": string;
+          "message": string;
+          "reason": string;
+          "schedule_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "company_id": string;
+          "created_at"?: string;
+          "due_count"?: number | null;
+          "first_due_at": string;
+          "id"?: string;
+          "last_due_at": string;
+          "message": string;
+          "reason": string;
+          "schedule_id": string;
+        };
+        Update: {
+          "company_id"?: string;
+          "created_at"?: string;
+          "due_count"?: number | null;
+          "first_due_at"?: string;
+          "id"?: string;
+          "last_due_at"?: string;
+          "message"?: string;
+          "reason"?: string;
+          "schedule_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_cron_skips_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_cron_skips_schedule_id_fkey";
+            columns: ["schedule_id"];
+            isOneToOne: false;
+            referencedRelation: "app_cron_schedules";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "app_outputs": {
         Row: {
           "company_id": string;
@@ -982,6 +1034,17 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "enqueue_due_app_runs": {
+        Args: { "max_schedules"?: number };
+        Returns: {
+          "due_at": string;
+          "due_count": number;
+          "last_due_at": string;
+          "run_id": string;
+          "schedule_id": string;
+          "skip_reason": string;
+        }[];
+      };
       "expire_app_uploads": {
         Args: { "max_uploads"?: number };
         Returns: {
@@ -1076,6 +1139,14 @@ export type Database = {
           "name": string;
           "slug": string;
         }[];
+      };
+      "next_cron_run": {
+        Args: { "after"?: string; "expression": string; "timezone": string };
+        Returns: string;
+      };
+      "preview_cron_runs": {
+        Args: { "after"?: string; "count"?: number; "expression": string; "timezone": string };
+        Returns: string[];
       };
       "register_executor": {
         Args: { "capacity"?: number; "executor_id": string; "labels"?: Json; "version"?: string };
