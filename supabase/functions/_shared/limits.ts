@@ -1,0 +1,55 @@
+/** Every limit of the functions, said once. Sizes are bytes, times are seconds unless the name says otherwise. */
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** The largest file in `app-storage`: the bucket's `file_size_limit` and `config.toml`'s. */
+export const MAX_FILE_BYTES = 100 * MIB;
+
+/** The largest file that may come inside one multipart request, which is held in memory. */
+export const MAX_MULTIPART_FILE_BYTES = 10 * MIB;
+
+/** What the form around the file may add: boundaries, part headers and the other fields. */
+export const MAX_MULTIPART_OVERHEAD_BYTES = 64 * KIB;
+
+/** The largest JSON request body. */
+export const MAX_JSON_BODY_BYTES = 256 * KIB;
+
+/** How long a signed download lives at most, and when the caller does not say. */
+export const MAX_DOWNLOAD_SECONDS = 3600;
+export const DEFAULT_DOWNLOAD_SECONDS = 300;
+
+/** The most downloads signed in one request. */
+export const MAX_BATCH_ITEMS = 50;
+
+/** The longest file name in a Content-Disposition header, in characters. */
+export const MAX_FILE_NAME_LENGTH = 255;
+
+/** How long one request holds an upload for verification. */
+export const VERIFICATION_LEASE_SECONDS = 180;
+
+/** When verification gives up: well before its lease ends, so that it never writes without holding the upload. */
+export const VERIFICATION_DEADLINE_MS = 120_000;
+
+/** Manifests are written by hand: text of this size, nesting, and this many nodes once aliases are expanded. */
+export const MAX_MANIFEST_BYTES = 128 * KIB;
+export const MAX_MANIFEST_DEPTH = 24;
+export const MAX_MANIFEST_NODES = 10_000;
+export const MAX_MANIFEST_ALIASES = 32;
+
+/** The most mistakes reported at once. */
+export const MAX_REPORTED_ERRORS = 100;
+
+/** SVG is read whole to be looked through. */
+export const MAX_SVG_BYTES = 8 * MIB;
+
+/** How deep a JSON file may nest: parsers recurse. */
+export const MAX_JSON_DEPTH = 512;
+
+/** Archives: entries, the length of a name in bytes, and what they unpack to. */
+export const MAX_ARCHIVE_ENTRIES = 10_000;
+export const MAX_ARCHIVE_NAME_BYTES = 512;
+export const MAX_UNPACKED_BYTES = 512 * MIB;
+
+/** Unpacked by packed size, once the unpacked size is worth worrying about. */
+export const MAX_UNPACK_RATIO = 100;
+export const RATIO_MATTERS_FROM_BYTES = 10 * MIB;

@@ -1,0 +1,45 @@
+/** What `app_storage.file_type` takes. */
+export const FILE_TYPES = ["manifest", "source", "build", "asset", "dist", "config"] as const;
+export type FileType = (typeof FILE_TYPES)[number];
+
+/** What the bucket `app-storage` takes. */
+export const APP_STORAGE_TYPES = [
+  "application/json",
+  "application/javascript",
+  "text/javascript",
+  "text/html",
+  "text/css",
+  "application/zip",
+  "application/x-tar",
+  "application/gzip",
+  "application/octet-stream",
+  "image/png",
+  "image/jpeg",
+  "image/svg+xml",
+] as const;
+export type AppStorageType = (typeof APP_STORAGE_TYPES)[number];
+
+/** Names that browsers and tools use for the same thing. */
+const ALIASES: Record<string, AppStorageType> = {
+  "application/x-zip-compressed": "application/zip",
+  "application/x-gzip": "application/gzip",
+  "application/tar": "application/x-tar",
+  "application/x-javascript": "application/javascript",
+  "image/jpg": "image/jpeg",
+};
+
+/** The media type without parameters, lower case, under its one name. */
+export function normalizeMediaType(value: string): string {
+  const bare = value.split(";", 1)[0].trim().toLowerCase();
+  return Object.hasOwn(ALIASES, bare) ? ALIASES[bare] : bare;
+}
+
+export function isAppStorageType(value: string): value is AppStorageType {
+  return (APP_STORAGE_TYPES as readonly string[]).includes(value);
+}
+
+/** The types that a source archive may have. */
+export function isArchiveType(value: string): boolean {
+  return value === "application/zip" || value === "application/x-tar" ||
+    value === "application/gzip";
+}

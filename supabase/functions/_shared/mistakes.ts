@@ -1,0 +1,51 @@
+import type { z } from "zod";
+import type { Mistake } from "./errors.ts";
+
+type Path = ReadonlyArray<PropertyKey>;
+
+/** `["permissions", 0, "scope"]` as `permissions[0].scope`. */
+export function dotted(path: Path): string {
+  let text = "";
+  for (const part of path) {
+    if (typeof part === "number") text += `[${part}]`;
+    else text += (text === "" ? "" : ".") + String(part);
+  }
+  return text;
+}
+
+/** The same as an RFC 6901 JSON pointer. */
+export function pointer(path: Path): string {
+  return path.map((part) => "/" + String(part).replaceAll("~", "~0").replaceAll("/", "~1")).join(
+    "",
+  );
+}
+
+export function mistake(code: string, path: Path, message: string): Mistake {
+  return { code, message, path: dotted(path), pointer: pointer(path) };
+}
+
+/** zod's issues as mistakes with their paths; each unknown key is one of its own. */
+export function mistakesOf(issues: readonly z.core.$ZodIssue[]): Array<Mistake & { at: Path }> {
+  return issues.flatMap((issue) => {
+    if (issue.code === "unrecognized_keys") {
+      return issue.keys.map((key) => {
+        const at = [...issue.path, key];
+        return { ...mistake("unrecognized_key", at, `There is no property "${key}" here.`), at };
+      });
+    }
+    if (issue.code === "invalid_key") {
+      const message = issue.issues[0]?.message ?? issue.message;
+      return [{ ...mistake("invalid_key", issue.path, message), at: issue.path }];
+    }
+    const missing = issue.input === undefined &&
+      /^invalid_(type|value|union)$/.test(issue.code ?? "");
+    return [{
+      ...mistake(
+        missing ? "required" : issue.code,
+        issue.path,
+        missing ? "This is required." : issue.message,
+      ),
+      at: issue.path,
+    }];
+  });
+}

@@ -1,0 +1,18 @@
+/** Buckets and the shapes of object names in them. */
+export const APP_STORAGE = "app-storage";
+export const APP_LOGS = "app-logs";
+
+export type Bucket = typeof APP_STORAGE | typeof APP_LOGS;
+
+/**
+ * Where an upload waits while it is verified. The caller's signed URL is for the staging path; a file under this name
+ * can no longer be replaced by whoever holds that URL.
+ */
+export function verifyingPath(stagingPath: string): string {
+  return `${stagingPath}.verifying`;
+}
+
+/** The bucket that a path belongs to when the caller does not say: runs write logs, all else is app storage. */
+export function bucketOfPath(path: string): Bucket {
+  return /^app_[^/]+\/runs\//.test(path) ? APP_LOGS : APP_STORAGE;
+}
