@@ -184,8 +184,8 @@ function unreadable(error: unknown, signal?: AbortSignal): Error {
   if (error instanceof Deno.errors.NotFound || (error as Error)?.name?.startsWith("Deno")) {
     return error as Error;
   }
-  return new ArchiveError(
-    "unreadable",
-    `the tar file cannot be read: ${(error as Error)?.message ?? error}`,
-  );
+  const message = (error as Error)?.message ?? String(error);
+  // The parser notices inconsistent links before their type can be looked at.
+  const kind = message.includes("linkpath") ? "unsupported_entry" : "unreadable";
+  return new ArchiveError(kind, `the tar file cannot be read: ${message}`);
 }

@@ -1,0 +1,263 @@
+/**
+ * Apps in namespaces of their own, made by bubblewrap as an unprivileged user: no network, no file of the host but the libraries
+ * of the runtime, no other process, a filter on system calls. Limits by control groups where they can be had, otherwise by
+ * resource limits and by watching.
+ */
+import { join } from "node:path";
+import {
+  bubblewrapCommand,
+  bubblewrapOptions,
+  type Fixture,
+  prepareFixture,
+} from "./bubblewrap_arguments.ts";
+import { type ControlGroup, type ControlGroups, findControlGroups } from "./cgroups.ts";
+import { closeInheritedOnExec } from "./descriptors.ts";
+import { sandboxUser } from "./identity.ts";
+import { type Limits, limitsOf } from "./limits.ts";
+import { outcomeOf } from "./outcomes.ts";
+import { childrenOf, isDead } from "./processes.ts";
+import { findProgram, type RuntimePaths } from "./runtimes.ts";
+import { type Program, supervise } from "./supervise.ts";
+import {
+  type Availability,
+  type Outcome,
+  type Sandbox,
+  SandboxError,
+  type SandboxSpec,
+} from "./types.ts";
+
+export interface BubblewrapOptions {
+  /** Where runs are; every user must be able to get there when this process is root. */
+  workDir: string;
+  runtimes: RuntimePaths;
+  /** False leaves control groups alone even where they can be had. */
+  controlGroups?: boolean;
+}
+
+const INSTALL =
+  "install it with: apt-get install bubblewrap (Debian, Ubuntu), dnf install bubblewrap (Fedora)";
+/** How long the kernel may take to end the processes of a namespace. */
+const GONE_MS = 15_000;
+
+export class BubblewrapSandbox implements Sandbox {
+  readonly name = "bubblewrap";
+  readonly isolating = true;
+  #groups: ControlGroups | null = null;
+  #fixture: Fixture | undefined;
+
+  constructor(readonly options: BubblewrapOptions) {}
+
+  async check(): Promise<Availability> {
+    const unavailable = (problem: string): Availability => ({
+      available: false,
+      problem,
+      unenforced: [],
+      details: {},
+    });
+    if (Deno.build.os !== "linux") return unavailable("bubblewrap works on Linux only");
+    const bwrap = findProgram("bwrap");
+    if (bwrap === null) return unavailable(`bubblewrap (bwrap) is not installed; ${INSTALL}`);
+    const prlimit = findProgram("prlimit");
+    if (prlimit === null) {
+      return unavailable("prlimit is not installed; install the package util-linux");
+    }
+    const groups = this.options.controlGroups === false
+      ? "they were turned off"
+      : await findControlGroups();
+    this.#groups = typeof groups === "string" ? null : groups;
+    try {
+      closeInheritedOnExec();
+      await this.#groups?.sweep();
+      this.#fixture = await prepareFixture(bwrap, prlimit, this.options);
+      await this.#tryOut();
+    } catch (error) {
+      return unavailable(`bubblewrap does not work here: ${(error as Error).message}`);
+    }
+    return {
+      available: true,
+      unenforced: this.#unenforced(typeof groups === "string" ? groups : ""),
+      details: {
+        memory: this.#groups
+          ? `control group v${this.#groups.version}`
+          : "watched, and resource limits",
+        processes: this.#groups ? `control group v${this.#groups.version}` : "resource limit",
+        cpu: this.#groups?.cpu ? `control group v${this.#groups.version}` : "not limited",
+        syscalls: this.#fixture.seccomp ? "filtered" : "not filtered",
+        user: Deno.uid() === 0 ? "a user of its own for each run" : `user ${Deno.uid()}`,
+      },
+    };
+  }
+
+  #unenforced(reason: string): string[] {
+    const sentences: string[] = [];
+    if (!this.#groups) {
+      sentences.push(
+        `Memory is watched from outside instead of being limited by the kernel, because ${reason}: ` +
+          "an app can exceed its limit for a moment before it is ended.",
+      );
+    }
+    if (!this.#groups?.cpu) {
+      sentences.push("The share of the processors is not limited, only the time.");
+    }
+    if (!this.#fixture?.seccomp) {
+      sentences.push(`System calls are not filtered on ${Deno.build.arch}.`);
+    }
+    sentences.push("The size of all output files together is watched, not limited by the kernel.");
+    return sentences;
+  }
+
+  async run(spec: SandboxSpec, signal: AbortSignal): Promise<Outcome> {
+    const fixture = this.#fixture;
+    if (!fixture) throw new SandboxError("the sandbox was not checked");
+    const uid = sandboxUser();
+    const argumentsFile = join(spec.scratchDir, "arguments");
+    const statusFile = join(spec.scratchDir, "status");
+    const options = bubblewrapOptions(fixture, spec);
+    await Deno.writeTextFile(argumentsFile, options.join("\0") + "\0");
+    await Deno.writeTextFile(statusFile, "");
+    if (uid !== undefined) {
+      for (const path of [spec.scratchDir, argumentsFile, statusFile, spec.outputDir]) {
+        await Deno.chown(path, uid, uid);
+      }
+    }
+    const group = await this.#group(spec.id, spec.limits);
+    try {
+      const program: Program = {
+        // Options come from a file, since the app can read the command line of its namespace's first process.
+        argv: [
+          fixture.bwrap,
+          "--args",
+          "8",
+          "--",
+          ...bubblewrapCommand(spec, group !== null),
+        ],
+        env: {},
+        cwd: "/",
+        uid,
+        group: group ?? undefined,
+        watchMemory: group === null,
+        descriptors: [
+          ...(fixture.seccomp ? [{ fd: 7, mode: "<" as const, path: fixture.seccomp }] : []),
+          { fd: 8, mode: "<", path: argumentsFile },
+          { fd: 9, mode: ">", path: statusFile },
+        ],
+        askToEnd: () => askAppToEnd(readStatus(statusFile).init),
+      };
+      const ending = await supervise(program, spec, signal);
+      const status = readStatus(statusFile);
+      if (status.init !== undefined) await waitUntilGone(status.init);
+      if (ending.cause === "exited" && status.exitCode === undefined) {
+        throw new SandboxError(
+          `bubblewrap failed: ${explain(ending.stderrTail.trim() || `code ${ending.code}`)}`,
+        );
+      }
+      return outcomeOf(ending, spec.limits, await group?.memoryKills() ?? 0);
+    } finally {
+      await group?.remove();
+    }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #group(id: string, limits: Limits): Promise<ControlGroup | null> {
+    if (!this.#groups) return null;
+    try {
+      return await this.#groups.create(id, limits);
+    } catch (error) {
+      throw new SandboxError(`a control group cannot be created: ${(error as Error).message}`);
+    }
+  }
+
+  /** Runs a trivial app with each runtime, so that what is missing on this host shows before a run is claimed. */
+  async #tryOut(): Promise<void> {
+    for (const runtime of ["node", "deno"] as const) {
+      const dir = await Deno.makeTempDir({ dir: this.options.workDir, prefix: "check-" });
+      try {
+        await Deno.chmod(dir, Deno.uid() === 0 ? 0o711 : 0o700);
+        const paths = Object.fromEntries(
+          ["app", "output", "scratch"].map((name) => [name, join(dir, name)]),
+        );
+        for (const path of Object.values(paths)) await Deno.mkdir(path);
+        await Deno.writeTextFile(join(paths.app, "index.js"), "console.log('sandbox', 'works');");
+        await Deno.writeTextFile(join(dir, "config.json"), "{}");
+        const text = { stdout: "", stderr: "" };
+        const decoder = new TextDecoder();
+        const outcome = await this.run({
+          id: crypto.randomUUID(),
+          runtime,
+          appDir: paths.app,
+          entrypoint: "index.js",
+          configFile: join(dir, "config.json"),
+          outputDir: paths.output,
+          scratchDir: paths.scratch,
+          env: {},
+          limits: { ...limitsOf({}), timeoutSeconds: 30 },
+          stdout: (chunk) => void (text.stdout += decoder.decode(chunk)),
+          stderr: (chunk) => void (text.stderr += decoder.decode(chunk)),
+        }, new AbortController().signal);
+        if (outcome.kind !== "exited" || outcome.code !== 0 || text.stdout !== "sandbox works\n") {
+          throw new Error(
+            `a trial with ${runtime} ended with ${JSON.stringify(outcome)}: ${text.stderr.trim()}`,
+          );
+        }
+      } finally {
+        await Deno.remove(dir, { recursive: true });
+      }
+    }
+  }
+}
+
+interface Status {
+  /** The first process of the app's namespace, as the host numbers it. */
+  init?: number;
+  /** Absent when the app was never started or bubblewrap was killed. */
+  exitCode?: number;
+}
+
+function readStatus(path: string): Status {
+  const status: Status = {};
+  for (const line of Deno.readTextFileSync(path).split("\n")) {
+    try {
+      const record = JSON.parse(line);
+      status.init ??= record["child-pid"];
+      status.exitCode ??= record["exit-code"];
+    } catch {
+      // An unfinished line, or the empty last one.
+    }
+  }
+  return status;
+}
+
+/** bubblewrap passes no signals on, so the app is looked up: it is the child of its namespace's first process. */
+function askAppToEnd(init: number | undefined): boolean {
+  const app = init === undefined ? undefined : childrenOf(init)[0];
+  if (app === undefined) return false;
+  try {
+    Deno.kill(app, "SIGTERM");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A namespace's first process is dead only after all others in it are. */
+async function waitUntilGone(init: number): Promise<void> {
+  const deadline = Date.now() + GONE_MS;
+  while (!isDead(init)) {
+    if (Date.now() > deadline) throw new SandboxError("the app's processes do not end");
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+function explain(message: string): string {
+  if (/uid map|user namespace|Operation not permitted|No permissions to create/i.test(message)) {
+    return `${message} (are unprivileged user namespaces allowed? See sysctl user.max_user_namespaces, ` +
+      "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns)";
+  }
+  if (/Can't find source path|Permission denied/i.test(message) && Deno.uid() === 0) {
+    return `${message} (apps run as an unprivileged user, who must be able to reach the working directory: see --work-dir)`;
+  }
+  return message;
+}

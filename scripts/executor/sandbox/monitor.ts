@@ -1,0 +1,85 @@
+/** Looks at a running app again and again, for limits that the kernel does not hold by itself. */
+import { join } from "node:path";
+import type { Limits } from "./limits.ts";
+import { memoryMegabytes, processTree, writtenBytes } from "./processes.ts";
+import type { ExceededLimit } from "./types.ts";
+
+const INTERVAL_MS = 100;
+
+export type Excess = { kind: "memory" } | { kind: "limit"; limit: ExceededLimit; allowed: number };
+
+export interface MonitorOptions {
+  /** The root of the app's processes; null where there is no /proc. */
+  pid: number | null;
+  outputDir: string;
+  limits: Limits;
+  /** False where a control group holds the memory limit. */
+  watchMemory: boolean;
+  onExcess: (excess: Excess) => void;
+}
+
+/** Starts watching; call the result to stop. `onExcess` is called once at most. */
+export function startMonitor(options: MonitorOptions): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let stopped = false;
+  const look = () => {
+    if (stopped) return;
+    const excess = processExcess(options) ?? outputExcess(options.outputDir, options.limits);
+    if (excess) {
+      stopped = true;
+      options.onExcess(excess);
+    } else {
+      timer = setTimeout(look, INTERVAL_MS);
+    }
+  };
+  timer = setTimeout(look, INTERVAL_MS);
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+}
+
+function processExcess({ pid, limits, watchMemory }: MonitorOptions): Excess | null {
+  if (pid === null) return null;
+  const pids = processTree(pid);
+  if (watchMemory && memoryMegabytes(pids) > limits.memoryMegabytes) return { kind: "memory" };
+  if (writtenBytes(pids) > limits.diskWriteBytes) {
+    return { kind: "limit", limit: "disk_writes", allowed: limits.diskWriteBytes };
+  }
+  return null;
+}
+
+/** Whether the output directory holds more than it may. Counts no further than needed to know. */
+export function outputExcess(outputDir: string, limits: Limits): Excess | null {
+  let entries = 0;
+  let bytes = 0;
+  const folders = [outputDir];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    let listing: Iterable<Deno.DirEntry>;
+    try {
+      listing = [...Deno.readDirSync(folder)];
+    } catch {
+      continue; // The app removed it just now.
+    }
+    for (const entry of listing) {
+      if (++entries > limits.outputFiles) {
+        return { kind: "limit", limit: "output_files", allowed: limits.outputFiles };
+      }
+      const path = join(folder, entry.name);
+      if (entry.isDirectory) folders.push(path);
+      else if (entry.isFile) bytes += sizeOf(path);
+      if (bytes > limits.outputBytes) {
+        return { kind: "limit", limit: "output_size", allowed: limits.outputBytes };
+      }
+    }
+  }
+  return null;
+}
+
+function sizeOf(path: string): number {
+  try {
+    return Deno.lstatSync(path).size;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,91 @@
+/** Reads a tree of processes from /proc. What is gone meanwhile is left out. */
+
+const MIB = 1024 * 1024;
+
+/** A process and its descendants. */
+export function processTree(root: number): number[] {
+  const found: number[] = [];
+  const queue = [root];
+  const children = hasChildrenFiles() ? childrenByFile : childrenByScan();
+  for (let pid = queue.shift(); pid !== undefined; pid = queue.shift()) {
+    found.push(pid);
+    queue.push(...children(pid));
+  }
+  return found;
+}
+
+/** Memory that the processes hold and that is not a file's, in megabytes. */
+export function memoryMegabytes(pids: number[]): number {
+  let kilobytes = 0;
+  for (const pid of pids) {
+    const status = read(`/proc/${pid}/status`);
+    for (const [, amount] of status.matchAll(/^(?:RssAnon|RssShmem|VmSwap):\s+(\d+) kB/gm)) {
+      kilobytes += Number(amount);
+    }
+  }
+  return kilobytes * 1024 / MIB;
+}
+
+/** Bytes that the processes, and those of their children that ended, sent to disk. */
+export function writtenBytes(pids: number[]): number {
+  let bytes = 0;
+  for (const pid of pids) {
+    bytes += Number(/^write_bytes: (\d+)/m.exec(read(`/proc/${pid}/io`))?.[1] ?? 0);
+  }
+  return bytes;
+}
+
+/** Whether the process runs no more: gone, or dead and only not yet collected by its parent. */
+export function isDead(pid: number): boolean {
+  const stat = read(`/proc/${pid}/stat`);
+  return stat === "" || /^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+}
+
+export function childrenOf(pid: number): number[] {
+  return (hasChildrenFiles() ? childrenByFile : childrenByScan())(pid);
+}
+
+let childrenFiles: boolean | undefined;
+
+function hasChildrenFiles(): boolean {
+  return childrenFiles ??= (() => {
+    try {
+      Deno.readTextFileSync(`/proc/self/task/${Deno.pid}/children`);
+      return true;
+    } catch {
+      return false;
+    }
+  })();
+}
+
+function childrenByFile(pid: number): number[] {
+  const children: number[] = [];
+  try {
+    for (const task of Deno.readDirSync(`/proc/${pid}/task`)) {
+      const list = read(`/proc/${pid}/task/${task.name}/children`);
+      children.push(...list.split(" ").filter((text) => text !== "").map(Number));
+    }
+  } catch {
+    // The process is gone.
+  }
+  return children;
+}
+
+function childrenByScan(): (pid: number) => number[] {
+  const byParent = new Map<number, number[]>();
+  for (const entry of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(entry.name)) continue;
+    const stat = read(`/proc/${entry.name}/stat`);
+    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+    byParent.set(parent, [...byParent.get(parent) ?? [], Number(entry.name)]);
+  }
+  return (pid) => byParent.get(pid) ?? [];
+}
+
+function read(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
+}
