@@ -119,7 +119,7 @@ begin
       if strpos(span, '-') > 0 then
         high := private.parse_cron_value(substr(span, strpos(span, '-') + 1), part, names, field);
         -- A week may end on Sunday.
-        if part = 'day of week' and low > 0 and right(span, 4) = '-sun' then
+        if part = 'day of week' and right(span, 4) = '-sun' then
           high := 7;
         end if;
       elsif strpos(item, '/') > 0 then
@@ -405,7 +405,7 @@ begin
       -- Did the clock change in the day before, and show it already?
       seen := (found - one_day) at time zone zone;
       if seen <> wall - one_day then
-        again := found - (wall - one_day - seen);
+        again := found + (wall - one_day - seen);
         if again < found and (again at time zone zone) = wall and (fixed_time or again > after) then
           found := again;
         end if;
@@ -528,7 +528,7 @@ to authenticated, service_role;
 
 -- Triggers: a schedule knows when it is due next
 
--- Time zones are checked with the expression, by plan_schedule. A schedule that is switched on again may have lost its app.
+-- As before, but for the time zone, which plan_schedule checks together with the expression.
 create or replace function private.guard_schedule()
 returns trigger
 language plpgsql
@@ -536,19 +536,10 @@ security definer -- asks for apps and companies whatever the caller sees
 set search_path = ''
 as $$
 begin
-  if not private.can_run_app(new.app_id, new.company_id) then
-    perform private.raise_error('SW040', 'The app is not active, or it is not assigned to this company.', 'app_id');
-  end if;
+  perform private.require_runnable_app(new.app_id, new.company_id);
   return new;
 end;
 $$;
-
-drop trigger guard_changed_schedule on public.app_cron_schedules;
-create trigger guard_changed_schedule before update on public.app_cron_schedules
-  for each row when (
-    (old.app_id, old.company_id) is distinct from (new.app_id, new.company_id)
-    or (new.is_active and not old.is_active))
-  execute function private.guard_schedule();
 
 create function private.plan_schedule()
 returns trigger
