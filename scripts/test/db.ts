@@ -1,0 +1,87 @@
+/**
+ * `npm run test:db [-- options] [file…]`: runs the pgTAP files in supabase/tests/database.
+ *
+ * Without psql and Docker, but as `supabase test db` would: each file whole, in the transaction
+ * that it opens and rolls back. Options:
+ *
+ *   --db-url URL   test this database (migrated already; nothing stays in it) instead of one of our own
+ *   file…          only files whose name contains one of these
+ */
+import { parseArgs } from "node:util";
+import { loadTestFiles, type TestFile } from "./database/files.ts";
+import { startTestDatabase } from "./database/server.ts";
+import { openSession, type Session } from "./database/session.ts";
+import { type FileResult, judge } from "./database/tap.ts";
+
+const { values: options, positionals: filters } = parseArgs({
+  args: Deno.args,
+  allowPositionals: true,
+  options: { "db-url": { type: "string" } },
+});
+
+async function runFile(session: Session, file: TestFile): Promise<FileResult> {
+  const outcome = await session.run(file.script);
+  const result = judge(outcome);
+  const complain = (message: string) => {
+    result.failures.push(message);
+    result.failed++;
+  };
+  if (outcome.commands.includes("COMMIT")) complain("The file commits: it must end in rollback.");
+  if (session.inTransaction()) {
+    if (!outcome.error) complain("The file does not end its transaction.");
+    await session.query("rollback");
+  }
+  return result;
+}
+
+function report(file: TestFile, result: FileResult, seconds: number): void {
+  const counts = `${String(result.passed).padStart(5)} passed` +
+    (result.failed ? `, ${result.failed} failed` : "");
+  console.log(
+    `${result.failed ? "✗" : "✓"} ${file.name.padEnd(34)}${counts}  ${seconds.toFixed(1)} s`,
+  );
+  for (const failure of result.failures) console.log(failure.replace(/^/gm, "    "));
+}
+
+/** Runs the files, several at a time, and returns the sums. */
+async function runAll(url: string, files: TestFile[]): Promise<{ passed: number; failed: number }> {
+  const sum = { passed: 0, failed: 0 };
+  const queue = [...files];
+  const work = async (session: Session) => {
+    for (let file = queue.shift(); file; file = queue.shift()) {
+      const started = performance.now();
+      const result = await runFile(session, file);
+      report(file, result, (performance.now() - started) / 1000);
+      sum.passed += result.passed;
+      sum.failed += result.failed;
+    }
+  };
+  const first = await openSession(url);
+  const sessions = [first];
+  try {
+    // Two transactions cannot both create an extension: the second waits for the first's end.
+    const [{ ready }] = await first.query(
+      "select exists (select from pg_extension where extname = 'pgtap') as ready",
+    );
+    const wanted = ready ? Math.min(navigator.hardwareConcurrency, files.length) : 1;
+    while (sessions.length < wanted) sessions.push(await openSession(url));
+    await Promise.all(sessions.map(work));
+  } finally {
+    await Promise.all(sessions.map((session) => session.close()));
+  }
+  return sum;
+}
+
+const files = await loadTestFiles(filters);
+if (files.length === 0) {
+  console.error(`No test file is called ${filters.join(" or ")}.`);
+  Deno.exit(2);
+}
+const database = options["db-url"] === undefined ? await startTestDatabase() : undefined;
+try {
+  const { passed, failed } = await runAll(database?.url ?? options["db-url"]!, files);
+  console.log(`\n${passed} passed, ${failed} failed`);
+  Deno.exitCode = failed === 0 ? 0 : 1;
+} finally {
+  await database?.stop();
+}
