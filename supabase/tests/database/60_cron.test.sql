@@ -51,7 +51,7 @@ insert into cases (rule, expression, zone, after, expected) values
   ('a leap day', '0 0 29 2 *', 'UTC', '2025-07-18Z', '2028-02-29Z'),
   ('a leap day across 2100, which has none', '0 0 29 2 *', 'UTC', '2096-02-29Z', '2104-02-29Z'),
   ('a leap day across 2000, which has one', '0 0 29 2 *', 'UTC', '1996-02-29Z', '2000-02-29Z'),
-  ('a leap day on a Sunday, forty years on', '0 0 29 2 */7', 'UTC', '2072-02-28Z', '2112-02-28Z'),
+  ('a leap day on a Sunday, forty years on', '0 0 29 2 */7', 'UTC', '2088-02-29Z', '2128-02-29Z'),
   ('a year''s end', '59 23 31 12 *', 'UTC', '2025-12-31 23:59Z', '2026-12-31 23:59Z'),
   ('before 1970', '30 12 * * 4', 'UTC', '1960-02-29 23:59Z', '1960-03-03 12:30Z'),
   -- Zones
@@ -65,7 +65,7 @@ insert into cases (rule, expression, zone, after, expected) values
   ('and then as ever', '30 2 * * *', 'Europe/Berlin', '2025-03-30 01:00Z', '2025-03-31 00:30Z'),
   ('the first minute of a gap', '0 2 * * *', 'Europe/Berlin', '2025-03-29 12:00Z', '2025-03-30 01:00Z'),
   ('the end of a gap is not in it', '0 3 * * *', 'Europe/Berlin', '2025-03-29 12:00Z', '2025-03-30 01:00Z'),
-  ('a list is no fixed time', '30 2,14 * * *', 'Europe/Berlin', '2025-03-29 13:00Z', '2025-03-30 12:00Z'),
+  ('a list is no fixed time', '30 2,14 * * *', 'Europe/Berlin', '2025-03-29 14:00Z', '2025-03-30 12:30Z'),
   ('a step is no fixed time', '30 2-2/1 * * *', 'Europe/Berlin', '2025-03-29 13:00Z', '2025-03-31 00:30Z'),
   ('a * that comes once is no fixed time', '*/60 2 * * *', 'Europe/Berlin', '2025-03-29 13:00Z', '2025-03-31 00:00Z'),
   ('the clock skips what is in a gap', '*/15 * * * *', 'Europe/Berlin', '2025-03-30 00:45Z', '2025-03-30 01:00Z'),
@@ -138,7 +138,7 @@ insert into wrong (rule, expression, message) values
 
 select plan((select count(*) from cases)::integer + (select count(*) from wrong)::integer + 21);
 
-select is(next_cron_run(expression, zone, after), expected, format('%s: %s in %s', rule, expression, zone))
+select is(next_cron_run(expression, zone, after), expected, format('%s: %s in %s', rule, regexp_replace(trim(expression), '\s+', ' ', 'g'), zone))
 from cases order by number;
 
 select pg_temp.refuses(
