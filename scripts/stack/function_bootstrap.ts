@@ -1,4 +1,4 @@
-/** Runs in a function's process before its code: ends it together with the stack. */
+/** The main module of a function's process: runs its code, and ends it together with the stack. */
 
 const parentGone = Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {});
 parentGone.then(() => Deno.exit(0));
@@ -11,3 +11,5 @@ Object.assign(globalThis, {
     },
   },
 });
+
+await import(Deno.args[0]);

@@ -1,5 +1,6 @@
 /** One Edge Function's process: started when first asked for, ended when it is past its limits. */
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import type { FunctionLimits } from "./functions.ts";
 import { freePort } from "./ports.ts";
 import { PROJECT_DIR, projectPath } from "./project.ts";
@@ -196,8 +197,8 @@ export class FunctionProcess {
         "--allow-sys",
         "--allow-read",
         `--allow-write=${options.tempDir}`,
-        `--preload=${new URL("function_bootstrap.ts", import.meta.url).pathname}`,
-        source.entrypoint,
+        fileURLToPath(new URL("function_bootstrap.ts", import.meta.url)),
+        pathToFileURL(source.entrypoint).href,
       ],
       cwd: PROJECT_DIR,
       clearEnv: true,

@@ -1,4 +1,5 @@
 /** One address for all servers: routes by path, checks API keys, answers preflights. */
+import { setTimeout as delay } from "node:timers/promises";
 import type { ApiRole, Keys } from "./keys.ts";
 import { keyToRole } from "./keys.ts";
 import { PortInUseError } from "./ports.ts";
@@ -34,6 +35,8 @@ export function startGateway(port: number, log: (line: string) => void): Gateway
   let handler: (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>) => Promise<Response> =
     () => Promise.resolve(Response.json({ message: "The stack is starting" }, { status: 503 }));
   const abort = new AbortController();
+  let pending = 0;
+  const idle = Promise.withResolvers<void>();
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
     server = Deno.serve({
@@ -47,7 +50,13 @@ export function startGateway(port: number, log: (line: string) => void): Gateway
           Response.json({ message: "An unexpected error occurred" }, { status: 500 }),
         );
       },
-    }, (request, info) => handler(request, info));
+    }, (request, info) => {
+      pending++;
+      info.completed.catch(() => {}).finally(() => {
+        if (--pending === 0) idle.resolve();
+      });
+      return handler(request, info);
+    });
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) throw new PortInUseError(port, "--port");
     throw error;
@@ -58,10 +67,14 @@ export function startGateway(port: number, log: (line: string) => void): Gateway
       handler = createHandler(routes, keys, signer, server.addr.port);
     },
     async stop() {
-      // In-flight requests get a moment; connections kept alive get none.
-      const timer = setTimeout(() => abort.abort(), STOP_PATIENCE_MS);
-      await server.shutdown();
-      clearTimeout(timer);
+      // Requests in flight get a moment; connections that are merely kept alive get none.
+      handler = () =>
+        Promise.resolve(Response.json({ message: "The stack is stopping" }, { status: 503 }));
+      if (pending > 0) {
+        await Promise.race([idle.promise, delay(STOP_PATIENCE_MS, undefined, { ref: false })]);
+      }
+      abort.abort();
+      await server.finished;
     },
   };
 }

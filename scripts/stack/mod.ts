@@ -9,7 +9,7 @@ import { Pool } from "pg";
 import { startAuth } from "./auth.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { prepareDatabase } from "./database.ts";
-import { startFunctions } from "./functions.ts";
+import { type FunctionLimits, startFunctions } from "./functions.ts";
 import { startGateway } from "./gateway.ts";
 import { type Keys, keyToRole, loadKeys } from "./keys.ts";
 import { type Postgres, startPostgres } from "./postgres.ts";
@@ -31,6 +31,10 @@ export interface StackOptions {
   seed?: boolean;
   /** Serve Edge Functions (default true). */
   functions?: boolean;
+  /** The folder with one folder per function (default supabase/functions). */
+  functionsDir?: string;
+  /** What a function may use (default: the platform's limits). */
+  functionLimits?: Partial<FunctionLimits>;
   /** Whether data survives a crash of the machine, at some cost in speed (default true). */
   durable?: boolean;
   /** Receives each line of the servers' logs. */
@@ -96,6 +100,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       signer,
       apiUrl,
       dbUrl: postgres.url(),
+      dir: options.functionsDir,
+      limits: options.functionLimits,
       log,
     });
     started.push(() => functions?.close());

@@ -1,0 +1,4 @@
+// Never answers, and hears no polite signal either.
+Deno.serve(() => {
+  while (true);
+});

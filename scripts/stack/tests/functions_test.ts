@@ -1,0 +1,217 @@
+import { fileURLToPath } from "node:url";
+import {
+  assert,
+  assertEquals,
+  assertLess,
+  assertMatch,
+  assertNotEquals,
+} from "../../testing/assert.ts";
+import { anonClient, createUser, startTestStack } from "../../testing/stack.ts";
+import type { Stack } from "../mod.ts";
+
+const MEBIBYTE = 1024 * 1024;
+const FIXTURES = fileURLToPath(new URL("functions", import.meta.url));
+const REQUEST_LIMIT_MS = 2_000;
+
+/** A body that is made while it is sent. */
+function zeroes(mebibytes: number): ReadableStream<Uint8Array> {
+  let left = mebibytes;
+  return new ReadableStream({
+    pull: (controller) =>
+      left-- > 0 ? controller.enqueue(new Uint8Array(MEBIBYTE)) : controller.close(),
+  });
+}
+
+async function withFunctions(
+  work: (stack: Stack, dir: string, logs: string[]) => Promise<void>,
+): Promise<void> {
+  const dir = await Deno.makeTempDir({ prefix: "stowage functions " });
+  const logs: string[] = [];
+  for await (const entry of Deno.readDir(FIXTURES)) {
+    await Deno.mkdir(`${dir}/${entry.name}`);
+    await Deno.copyFile(`${FIXTURES}/${entry.name}/index.ts`, `${dir}/${entry.name}/index.ts`);
+  }
+  await Deno.writeTextFile(
+    `${dir}/.env`,
+    'GREETING="hello there" # said to all\nSUPABASE_URL=no\n',
+  );
+  const stack = await startTestStack({
+    functionsDir: dir,
+    functionLimits: { requestMs: REQUEST_LIMIT_MS },
+    log: (line) => logs.push(line),
+  });
+  try {
+    await work(stack, dir, logs);
+  } finally {
+    await stack.stop();
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+Deno.test("Edge Functions", async (t) => {
+  await withFunctions(async (stack, dir, logs) => {
+    const url = `${stack.apiUrl}/functions/v1`;
+    const authorization = `Bearer ${stack.anonKey}`;
+    const call = (path: string, init: RequestInit = {}) =>
+      fetch(`${url}${path}`, { ...init, headers: { authorization, ...init.headers } });
+
+    await t.step(
+      "a function sees the request, what proxies add, and the platform's variables",
+      async () => {
+        const response = await call("/echo/some/where?x=1", { method: "POST", body: "payload" });
+        assertEquals(response.status, 201);
+        assertEquals(response.headers.get("x-function"), "echo");
+        const seen = await response.json();
+        assertEquals(seen.method, "POST");
+        assertEquals(seen.path, "/echo/some/where?x=1");
+        assertEquals(seen.body, "payload");
+        assertEquals(seen.headers["x-forwarded-host"], new URL(stack.apiUrl).host);
+        assertEquals(seen.headers["x-forwarded-proto"], "http");
+        assertEquals(seen.headers["x-forwarded-for"], "127.0.0.1");
+        assertEquals(seen.headers.authorization, authorization);
+        assertEquals(seen.env.SUPABASE_URL, stack.apiUrl);
+        assertEquals(seen.env.SUPABASE_DB_URL, stack.dbUrl);
+        assertEquals(seen.env.SUPABASE_ANON_KEY, stack.anonKey);
+        assertEquals(seen.env.SUPABASE_SERVICE_ROLE_KEY, stack.serviceRoleKey);
+        assertEquals(JSON.parse(seen.env.SUPABASE_PUBLISHABLE_KEYS), {
+          default: stack.publishableKey,
+        });
+        assertEquals(JSON.parse(seen.env.SUPABASE_SECRET_KEYS), { default: stack.secretKey });
+        assertEquals(
+          JSON.parse(seen.env.SUPABASE_JWKS).keys.map((key: { alg: string }) => key.alg),
+          ["ES256", "HS256"],
+        );
+        assertEquals(seen.env.SUPABASE_FUNCTION_SLUG, "echo");
+        assertEquals(seen.env.GREETING, "hello there");
+      },
+    );
+
+    await t.step("supabase-js invokes it with the user's token", async () => {
+      const user = await createUser(stack);
+      const { data, error } = await user.client.functions.invoke("echo", { body: { a: 1 } });
+      assertEquals(error, null);
+      assertEquals(data.body, '{"a":1}');
+      assertEquals(data.headers.authorization, `Bearer ${user.accessToken}`);
+    });
+
+    await t.step("verify_jwt refuses what is no token of this stack", async () => {
+      for (
+        const [headers, message] of [
+          [{}, "Missing authorization header"],
+          [{ authorization: "Bearer nonsense" }, "Invalid JWT"],
+          [{ authorization: `Bearer ${stack.publishableKey}` }, "Invalid JWT"],
+          [{ authorization: `Bearer ${stack.anonKey.slice(0, -3)}AAA` }, "Invalid JWT"],
+        ] as const
+      ) {
+        const response = await fetch(`${url}/echo`, { headers });
+        assertEquals(response.status, 401);
+        assertEquals(await response.json(), { code: 401, message });
+      }
+    });
+
+    await t.step("verify_jwt lets preflights through to the function", async () => {
+      const response = await fetch(`${url}/echo`, { method: "OPTIONS" });
+      assertEquals(response.status, 201);
+      await response.body?.cancel();
+    });
+
+    await t.step("an unknown function is not found", async () => {
+      for (const name of ["nothing", "../stack", "_shared", "%2e%2e"]) {
+        const response = await call(`/${name}`);
+        assertEquals(response.status, 404);
+        await response.body?.cancel();
+      }
+    });
+
+    await t.step("bodies stream in both directions at once", async () => {
+      const sent = Promise.withResolvers<void>();
+      const encoder = new TextEncoder();
+      let step = 0;
+      const body = new ReadableStream<Uint8Array>({
+        async pull(controller) {
+          if (step++ === 0) return controller.enqueue(encoder.encode("first"));
+          // The second half is not sent before the first has come back.
+          await sent.promise;
+          controller.enqueue(encoder.encode("second"));
+          controller.close();
+        },
+      });
+      const response = await call("/echo/stream", { method: "POST", body });
+      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+      assertEquals((await reader.read()).value, "first");
+      sent.resolve();
+      assertEquals((await reader.read()).value, "second");
+      assertEquals((await reader.read()).done, true);
+    });
+
+    await t.step("100 MB pass in both directions without being held", async () => {
+      const before = Deno.memoryUsage();
+      const up = await call("/echo/count", { method: "POST", body: zeroes(100) });
+      assertEquals((await up.json()).bytes, 100 * MEBIBYTE);
+      const down = await call("/echo/big?mebibytes=100");
+      let bytes = 0;
+      for await (const chunk of down.body!) bytes += chunk.length;
+      assertEquals(bytes, 100 * MEBIBYTE);
+      const after = Deno.memoryUsage();
+      assertLess(
+        after.heapTotal + after.external - before.heapTotal - before.external,
+        64 * MEBIBYTE,
+      );
+    });
+
+    await t.step(
+      "a function that ends answers as the platform does, and is started again",
+      async () => {
+        const first = await (await call("/crash")).json();
+        const crashed = await call("/crash?now");
+        assertEquals(crashed.status, 500);
+        assertEquals((await crashed.json()).code, "WORKER_ERROR");
+        const second = await (await call("/crash")).json();
+        assertNotEquals(second.pid, first.pid);
+        assert(logs.some((line) => line === "[crash] crashing as asked"));
+        assert(logs.some((line) => line === "[crash] ended with code 3"));
+      },
+    );
+
+    await t.step("a function that does not start says so", async () => {
+      const response = await call("/boot");
+      assertEquals(response.status, 503);
+      assertEquals((await response.json()).code, "BOOT_ERROR");
+      assert(logs.some((line) => line.includes("does not start")));
+    });
+
+    await t.step("a function that takes too much memory is ended", async () => {
+      const response = await call("/greedy");
+      assertEquals(response.status, 546);
+      assertEquals((await response.json()).code, "WORKER_LIMIT");
+    });
+
+    await t.step("a function that does not answer is ended", async () => {
+      const response = await call("/stuck");
+      assertEquals(response.status, 504);
+      assertEquals((await response.json()).code, "IDLE_TIMEOUT");
+    });
+
+    await t.step("a change of code takes effect", async () => {
+      const code = 'Deno.serve(() => new Response("changed"));';
+      await Deno.writeTextFile(`${dir}/crash/index.ts`, code);
+      const deadline = Date.now() + 5_000;
+      let text = "";
+      while (text !== "changed" && Date.now() < deadline) {
+        text = await (await call("/crash")).text();
+      }
+      assertEquals(text, "changed");
+    });
+  });
+});
+
+Deno.test("a stack without functions says so", async () => {
+  const stack = await startTestStack({ functions: false });
+  try {
+    const { error } = await anonClient(stack).functions.invoke("manifests");
+    assertEquals(error.context.status, 404);
+    assertMatch(await error.context.text(), /without functions/);
+  } finally {
+    await stack.stop();
+  }
+});
