@@ -3,6 +3,14 @@
  * lies a bucket that others can write to, so nothing is taken on trust.
  */
 
+import {
+  MAX_ARCHIVE_ENTRIES,
+  MAX_ARCHIVE_NAME_BYTES,
+  MAX_UNPACK_RATIO,
+  MAX_UNPACKED_BYTES,
+  RATIO_MATTERS_FROM_BYTES,
+} from "../../../supabase/functions/_shared/limits.ts";
+
 /** Bounds of one archive. Sizes are bytes of content, not of the compressed file. */
 export interface ArchiveLimits {
   /** Files and directories, those named only as a parent included. */
@@ -17,17 +25,19 @@ export interface ArchiveLimits {
   depth: number;
 }
 
-const MIB = 1024 * 1024;
-
+/**
+ * The bounds of uploads. Where what is counted differs a little (tar headers, folders that are named only as parents), these are
+ * twice as wide: an archive that was accepted must not fail here.
+ */
 export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
-  entries: 10_000,
-  totalBytes: 512 * MIB,
-  fileBytes: 256 * MIB,
-  ratio: 200,
-  ratioFloorBytes: 4 * MIB,
-  pathBytes: 1024,
+  entries: 2 * MAX_ARCHIVE_ENTRIES,
+  totalBytes: MAX_UNPACKED_BYTES,
+  fileBytes: MAX_UNPACKED_BYTES,
+  ratio: 2 * MAX_UNPACK_RATIO,
+  ratioFloorBytes: RATIO_MATTERS_FROM_BYTES,
+  pathBytes: 2 * MAX_ARCHIVE_NAME_BYTES,
   nameBytes: 255,
-  depth: 32,
+  depth: MAX_ARCHIVE_NAME_BYTES / 2,
 };
 
 export type ArchiveErrorCode =

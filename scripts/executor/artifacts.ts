@@ -1,0 +1,116 @@
+/** Stores what a run leaves: logs and outputs, as objects and rows. */
+import type { LogFile } from "./log_files.ts";
+import { objectName, type Outputs, RESULT_NAME } from "./outputs.ts";
+import { type Output, persistently, type Run, type Service } from "./service.ts";
+
+export interface StoredPaths {
+  logs_path: string;
+  output_path?: string;
+}
+
+/**
+ * Uploads logs and output files and writes the rows of app_outputs, in the place of what an earlier attempt left.
+ * @param lost stops it between two calls: the run is another's by now
+ */
+export async function storeArtifacts(
+  service: Service,
+  run: Run,
+  logs: { stdout: LogFile; stderr: LogFile },
+  outputs: Outputs,
+  lost: AbortSignal,
+): Promise<StoredPaths> {
+  const folder = `app_${run.app_id}/runs/${run.id}`;
+  const earlier = run.attempt > 1 || (run.attempt_history as unknown[]).length > 0
+    ? await persistently(() => service.outputs(run.id), lost)
+    : [];
+  const rows = await Promise.all(
+    Object.entries(logs).map(([type, log]) => storeLog(service, run, type, log, folder, lost)),
+  );
+  if (outputs.result !== undefined) {
+    rows.push({
+      run_id: run.id,
+      output_type: "result",
+      output_name: RESULT_NAME,
+      output_data: outputs.result,
+    });
+  }
+  if (outputs.resultError !== undefined) {
+    rows.push(errorRow(run, RESULT_NAME, outputs.resultError));
+  }
+  for (const name of outputs.skipped) {
+    rows.push(
+      errorRow(run, name, "Not kept: a link, a special file, or more or larger than allowed."),
+    );
+  }
+  rows.push(...await storeFiles(service, run, outputs, `${folder}/outputs`, lost));
+  await persistently(() => service.replaceOutputs(run.id, rows), lost);
+  const kept = new Set(rows.map((row) => row.output_path));
+  for (const bucket of ["app-storage", "app-logs"] as const) {
+    const gone = earlier.filter((each) =>
+      each.output_bucket === bucket && !kept.has(each.output_path)
+    )
+      .map((each) => each.output_path!);
+    await persistently(() => service.remove(bucket, gone), lost);
+  }
+  return {
+    logs_path: `${folder}/stdout.log`,
+    ...(outputs.files.length > 0 ? { output_path: `${folder}/outputs` } : {}),
+  };
+}
+
+async function storeLog(
+  service: Service,
+  run: Run,
+  type: string,
+  log: LogFile,
+  folder: string,
+  lost: AbortSignal,
+): Promise<Output> {
+  const content = await Deno.readFile(log.path);
+  const path = `${folder}/${type}.log`;
+  await persistently(() => service.upload("app-logs", path, content, "text/plain"), lost);
+  return {
+    run_id: run.id,
+    output_type: type,
+    output_name: `${type}.log`,
+    output_bucket: "app-logs",
+    output_path: path,
+    output_data: { truncated: log.truncated, written_bytes: log.written },
+    file_size: content.length,
+  };
+}
+
+async function storeFiles(
+  service: Service,
+  run: Run,
+  outputs: Outputs,
+  folder: string,
+  lost: AbortSignal,
+): Promise<Output[]> {
+  const rows: Output[] = [];
+  for (const file of outputs.files) {
+    const content = await Deno.readFile(file.path);
+    const path = `${folder}/${objectName(file.name)}`;
+    await persistently(() => service.upload("app-storage", path, content, file.contentType), lost);
+    rows.push({
+      run_id: run.id,
+      // A result too large for a row is still the result.
+      output_type: file.name === RESULT_NAME && !outputs.resultError ? "result" : "file",
+      output_name: file.name,
+      output_bucket: "app-storage",
+      output_path: path,
+      output_data: { content_type: file.contentType },
+      file_size: file.size,
+    });
+  }
+  return rows;
+}
+
+function errorRow(run: Run, name: string, message: string): Output {
+  return {
+    run_id: run.id,
+    output_type: "error",
+    output_name: name.slice(0, 512),
+    output_data: { message },
+  };
+}

@@ -1,0 +1,219 @@
+/** What an executor is told: by flags, and for what they leave open by the environment. */
+import { parseArgs } from "node:util";
+import { DEFAULT_BOUNDS, type LimitBounds } from "./sandbox/limits.ts";
+import { SANDBOX_NAMES } from "./sandbox/select.ts";
+
+export interface ExecutorConfig {
+  url: string;
+  secretKey: string;
+  id: string;
+  sandbox: string;
+  /** Runs at the same time. */
+  concurrency: number;
+  pollIntervalMs: number;
+  leaseMs: number;
+  /** What runs are given to finish in when the executor is asked to stop. */
+  shutdownGraceMs: number;
+  /** once: one run at most. drain: until nothing is left to claim. serve: until told to stop. */
+  mode: "serve" | "once" | "drain";
+  /** The folder in which the executor makes its own. */
+  workDir: string;
+  logFormat: "text" | "json";
+  bounds: LimitBounds;
+}
+
+/** The configuration cannot be used; the message says what to set and how. */
+export class ConfigError extends Error {
+  override name = "ConfigError";
+}
+
+export const HELP = `Stowage executor: claims runs and executes them in a sandbox.
+
+Usage: npm run executor -- [flags]
+
+Needs (environment, or flags):
+  SUPABASE_URL           --url URL      the project's API, such as http://127.0.0.1:54321
+  SUPABASE_SECRET_KEY                   a secret key (sb_secret_…), or the legacy service_role key. Only by environment:
+                                        a flag would show in the list of processes
+
+Flags (environment in brackets):
+  --sandbox NAME         ${
+  SANDBOX_NAMES.join(", ")
+} (default auto: an isolating one, or refuse to start) [STOWAGE_SANDBOX]
+  --concurrency N        runs at the same time (default 2) [STOWAGE_CONCURRENCY]
+  --id ID                unique name of this executor (default: host name and a random part) [STOWAGE_EXECUTOR_ID]
+  --poll-interval S      seconds between looks for work when there was none (default 1) [STOWAGE_POLL_INTERVAL]
+  --lease S              seconds after which a run of a dead executor is another's, at least 1 (default 60) [STOWAGE_LEASE]
+  --shutdown-grace S     seconds that runs may take to finish on SIGTERM before they are given back (default 30)
+                         [STOWAGE_SHUTDOWN_GRACE]
+  --max-timeout S        upper bound of an app's timeout (default ${DEFAULT_BOUNDS.maxTimeoutSeconds}) [STOWAGE_MAX_TIMEOUT]
+  --max-memory MB        upper bound of an app's memory (default ${DEFAULT_BOUNDS.maxMemoryMegabytes}) [STOWAGE_MAX_MEMORY]
+  --max-cpus N           upper bound of an app's processors (default ${DEFAULT_BOUNDS.maxCpus}) [STOWAGE_MAX_CPUS]
+  --work-dir DIR         where runs are kept while they run (default: the temporary directory) [STOWAGE_WORK_DIR]
+  --log-format FORMAT    text or json, one line an event (default text) [STOWAGE_LOG_FORMAT]
+  --once                 execute one run, if there is one, and end
+  --drain                execute what there is, and end
+  --help                 this text
+
+SIGTERM or SIGINT: claim no more, let runs finish for the grace period, give the rest back. A second one: give all back at once.
+Exit codes: 0 ended as asked, 1 failed, 2 wrong configuration.
+`;
+
+type Environment = Record<string, string | undefined>;
+
+/**
+ * Reads flags and environment.
+ * @returns null when help was asked for
+ * @throws ConfigError
+ */
+export function readConfig(args: string[], env: Environment): ExecutorConfig | null {
+  const flags = parseFlags(args);
+  if (flags.help) return null;
+  const value = (flag: string, variable: string) =>
+    (flags[flag] as string | undefined) ?? env[variable];
+  const seconds = (flag: string, variable: string, fallback: number, min: number) =>
+    1000 * number(`--${flag} (or ${variable})`, value(flag, variable), fallback, min, 86_400);
+  if (flags.once && flags.drain) throw new ConfigError("--once and --drain exclude each other");
+  const sandbox = value("sandbox", "STOWAGE_SANDBOX") ?? "auto";
+  if (!SANDBOX_NAMES.includes(sandbox)) {
+    throw new ConfigError(
+      `--sandbox takes ${SANDBOX_NAMES.join(", ")}, not ${JSON.stringify(sandbox)}`,
+    );
+  }
+  const logFormat = value("log-format", "STOWAGE_LOG_FORMAT") ?? "text";
+  if (logFormat !== "text" && logFormat !== "json") {
+    throw new ConfigError(`--log-format takes text or json, not ${JSON.stringify(logFormat)}`);
+  }
+  const id = value("id", "STOWAGE_EXECUTOR_ID") ??
+    `${Deno.hostname()}-${crypto.randomUUID().slice(0, 8)}`;
+  if (id.length < 1 || id.length > 200) throw new ConfigError("--id takes 1 to 200 characters");
+  return {
+    url: readUrl(value("url", "SUPABASE_URL")),
+    secretKey: readSecretKey(env.SUPABASE_SECRET_KEY),
+    id,
+    sandbox,
+    concurrency: whole("--concurrency", value("concurrency", "STOWAGE_CONCURRENCY"), 2, 1000),
+    pollIntervalMs: seconds("poll-interval", "STOWAGE_POLL_INTERVAL", 1, 0.01),
+    leaseMs: seconds("lease", "STOWAGE_LEASE", 60, 1),
+    shutdownGraceMs: seconds("shutdown-grace", "STOWAGE_SHUTDOWN_GRACE", 30, 0),
+    mode: flags.once ? "once" : flags.drain ? "drain" : "serve",
+    workDir: value("work-dir", "STOWAGE_WORK_DIR") ?? env.TMPDIR ?? "/tmp",
+    logFormat,
+    bounds: {
+      maxTimeoutSeconds: number(
+        "--max-timeout",
+        value("max-timeout", "STOWAGE_MAX_TIMEOUT"),
+        DEFAULT_BOUNDS.maxTimeoutSeconds,
+        1,
+        86_400,
+      ),
+      maxMemoryMegabytes: number(
+        "--max-memory",
+        value("max-memory", "STOWAGE_MAX_MEMORY"),
+        DEFAULT_BOUNDS.maxMemoryMegabytes,
+        64,
+        1_000_000,
+      ),
+      maxCpus: number(
+        "--max-cpus",
+        value("max-cpus", "STOWAGE_MAX_CPUS"),
+        DEFAULT_BOUNDS.maxCpus,
+        0.05,
+        1024,
+      ),
+    },
+  };
+}
+
+const TEXT_FLAGS = [
+  ...["url", "sandbox", "concurrency", "id", "poll-interval", "lease", "shutdown-grace"],
+  ...["max-timeout", "max-memory", "max-cpus", "work-dir", "log-format"],
+];
+
+function parseFlags(args: string[]): Record<string, string | boolean | undefined> {
+  try {
+    return parseArgs({
+      args,
+      strict: true,
+      allowPositionals: false,
+      options: {
+        ...Object.fromEntries(TEXT_FLAGS.map((name) => [name, { type: "string" as const }])),
+        once: { type: "boolean" },
+        drain: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    }).values as Record<string, string | boolean | undefined>;
+  } catch (error) {
+    throw new ConfigError(`${(error as Error).message}; see --help`);
+  }
+}
+
+function number(
+  name: string,
+  text: string | undefined,
+  fallback: number,
+  min: number,
+  max: number,
+): number {
+  if (text === undefined) return fallback;
+  const value = text.trim() === "" ? NaN : Number(text);
+  if (!(value >= min && value <= max)) {
+    throw new ConfigError(
+      `${name} takes a number from ${min} to ${max}, not ${JSON.stringify(text)}`,
+    );
+  }
+  return value;
+}
+
+function whole(name: string, text: string | undefined, fallback: number, max: number): number {
+  const value = number(name, text, fallback, 1, max);
+  if (!Number.isInteger(value)) throw new ConfigError(`${name} takes a whole number`);
+  return value;
+}
+
+function readUrl(text: string | undefined): string {
+  if (!text) {
+    throw new ConfigError("SUPABASE_URL is not set; `npm run status` shows it for the local stack");
+  }
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new ConfigError(`SUPABASE_URL is not a URL: ${JSON.stringify(text)}`);
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw new ConfigError(`SUPABASE_URL must begin with http:// or https://, not ${url.protocol}`);
+  }
+  return text.replace(/\/+$/, "");
+}
+
+function readSecretKey(key: string | undefined): string {
+  if (!key) {
+    throw new ConfigError(
+      "SUPABASE_SECRET_KEY is not set; `npm run status` shows it for the local stack",
+    );
+  }
+  if (key.startsWith("sb_publishable_")) {
+    throw new ConfigError(
+      "SUPABASE_SECRET_KEY holds a publishable key; executors need the secret one (sb_secret_…)",
+    );
+  }
+  const role = roleOfJwt(key);
+  if (!key.startsWith("sb_secret_") && role !== "service_role") {
+    throw new ConfigError(
+      role === null
+        ? "SUPABASE_SECRET_KEY is neither a secret key (sb_secret_…) nor a service_role token"
+        : `SUPABASE_SECRET_KEY holds a token of the role ${role}; executors need service_role`,
+    );
+  }
+  return key;
+}
+
+function roleOfJwt(key: string): string | null {
+  try {
+    const payload = key.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    return String(JSON.parse(atob(payload)).role);
+  } catch {
+    return null;
+  }
+}

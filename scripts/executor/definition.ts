@@ -1,0 +1,52 @@
+/** What a version's manifest says of how it is run. */
+import type { Json } from "../../supabase/functions/_shared/database.types.ts";
+import { type LimitBounds, type Limits, limitsOf } from "./sandbox/limits.ts";
+import type { Runtime } from "./sandbox/types.ts";
+
+export interface AppDefinition {
+  runtime: Runtime;
+  entrypoint: string;
+  limits: Limits;
+}
+
+/** The app cannot be run, or not by any attempt: the run fails with this message. */
+export class AppError extends Error {
+  override name = "AppError";
+}
+
+const RUNTIMES = ["node", "deno"];
+const DEFAULT_ENTRYPOINT = "index.js";
+
+/** @param manifest as stored; a version without one is run as Node's index.js. */
+export function definitionOf(manifest: Json, bounds: LimitBounds): AppDefinition {
+  const root = object(manifest);
+  const runtime = object(root.runtime);
+  if (manifest !== null && runtime.backend === undefined) {
+    throw new AppError("The app has no backend to run (runtime.backend in its manifest).");
+  }
+  const backend = object(runtime.backend);
+  const type = backend.type ?? "node";
+  if (typeof type !== "string" || !RUNTIMES.includes(type)) {
+    throw new AppError(
+      `The runtime ${JSON.stringify(type)} is not supported; there are ${RUNTIMES.join(" and ")}.`,
+    );
+  }
+  const entrypoint = backend.entrypoint ?? DEFAULT_ENTRYPOINT;
+  if (typeof entrypoint !== "string" || !isInside(entrypoint)) {
+    throw new AppError(
+      `The entrypoint ${JSON.stringify(entrypoint)} is not a path inside the app.`,
+    );
+  }
+  return { runtime: type as Runtime, entrypoint, limits: limitsOf(object(root.config), bounds) };
+}
+
+function isInside(path: string): boolean {
+  return path !== "" && !path.includes("\\") && !path.includes("\0") &&
+    path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
+}
+
+function object(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? value as Record<string, unknown>
+    : {};
+}

@@ -1,0 +1,73 @@
+/** `npm run executor`: reads flags and environment, wires the parts, and listens to signals. */
+import { ConfigError, HELP, readConfig } from "./config.ts";
+import { Executor, EXECUTOR_VERSION } from "./executor.ts";
+import { createLogger } from "./log.ts";
+import { locateRuntimes } from "./sandbox/runtimes.ts";
+import { NoSandboxError, selectSandbox } from "./sandbox/select.ts";
+import { openWorkDir } from "./work_dir.ts";
+
+const EXIT_FAILED = 1;
+const EXIT_CONFIG = 2;
+
+async function main(): Promise<void> {
+  const config = readConfig(Deno.args, Deno.env.toObject());
+  if (config === null) {
+    console.log(HELP);
+    return;
+  }
+  const log = createLogger(config.logFormat);
+  const runtimes = locateRuntimes();
+  if (typeof runtimes === "string") throw new ConfigError(runtimes);
+  const workDir = await openWorkDir(config.workDir);
+  try {
+    const { sandbox, availability } = await selectSandbox(config.sandbox, {
+      workDir: workDir.path,
+      runtimes,
+    });
+    log.info("executor started", {
+      id: config.id,
+      version: EXECUTOR_VERSION,
+      url: config.url,
+      concurrency: config.concurrency,
+      sandbox: sandbox.name,
+      ...availability.details,
+    });
+    for (const sentence of availability.unenforced) {
+      log.warn("not enforced here", { what: sentence });
+    }
+    const executor = new Executor(config, sandbox, workDir.path, log);
+    const unlisten = listenToSignals(executor, (signal) => log.info("signal", { signal }));
+    try {
+      await executor.run();
+    } finally {
+      unlisten();
+      await sandbox.close();
+    }
+  } finally {
+    await workDir.close();
+  }
+}
+
+/** The first signal stops in good order, the second at once. */
+function listenToSignals(executor: Executor, report: (signal: string) => void): () => void {
+  let asked = false;
+  const listeners = (["SIGTERM", "SIGINT"] as const).map((signal) => {
+    const listener = () => {
+      report(signal);
+      if (asked) executor.stopNow();
+      else executor.stop();
+      asked = true;
+    };
+    Deno.addSignalListener(signal, listener);
+    return () => Deno.removeSignalListener(signal, listener);
+  });
+  return () => listeners.forEach((remove) => remove());
+}
+
+try {
+  await main();
+} catch (error) {
+  const expected = error instanceof ConfigError || error instanceof NoSandboxError;
+  console.error(expected ? `executor: ${error.message}` : error);
+  Deno.exit(expected ? EXIT_CONFIG : EXIT_FAILED);
+}

@@ -1,0 +1,116 @@
+/** Collects what an app left in its output directory, once no process of the app is left. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { Json } from "../../supabase/functions/_shared/database.types.ts";
+
+/** A file that the app put out. */
+export interface OutputFile {
+  /** Relative, with slashes, as the app named it. */
+  name: string;
+  path: string;
+  size: number;
+  /** As the bucket takes it. */
+  contentType: string;
+}
+
+export interface Outputs {
+  files: OutputFile[];
+  /** Content of result.json, where it is small enough to be kept in the database. */
+  result?: Json;
+  /** Why result.json could not be used. */
+  resultError?: string;
+  /** Names of what was left out: links, special files, what exceeds a bound. */
+  skipped: string[];
+}
+
+export const RESULT_NAME = "result.json";
+const MAX_RESULT_BYTES = 1024 * 1024;
+/** The bucket's bound for one object. */
+const MAX_FILE_BYTES = 100 * 1024 * 1024;
+const MAX_NAME_LENGTH = 512;
+const MAX_DEPTH = 32;
+
+/** Types that the bucket takes; all else is kept as bytes. */
+const CONTENT_TYPES: Record<string, string> = {
+  json: "application/json",
+  js: "text/javascript",
+  html: "text/html",
+  css: "text/css",
+  zip: "application/zip",
+  tar: "application/x-tar",
+  gz: "application/gzip",
+  png: "image/png",
+  jpg: "image/jpeg",
+  jpeg: "image/jpeg",
+  svg: "image/svg+xml",
+};
+
+/** Reads the directory. Links are never followed: the app could have made one to any file of the host. */
+export async function collectOutputs(root: string, maxFiles: number): Promise<Outputs> {
+  const outputs: Outputs = { files: [], skipped: [] };
+  const folders: { prefix: string; depth: number }[] = [{ prefix: "", depth: 0 }];
+  for (let folder = folders.shift(); folder; folder = folders.shift()) {
+    const entries = [...Deno.readDirSync(join(root, folder.prefix))];
+    for (const entry of entries.toSorted((a, b) => a.name < b.name ? -1 : 1)) {
+      const name = `${folder.prefix}${entry.name}`;
+      if (entry.isDirectory && folder.depth < MAX_DEPTH) {
+        folders.push({ prefix: `${name}/`, depth: folder.depth + 1 });
+      } else {
+        addFile(outputs, join(root, name), name, maxFiles);
+      }
+    }
+  }
+  await readResult(outputs);
+  return outputs;
+}
+
+function addFile(outputs: Outputs, path: string, name: string, maxFiles: number): void {
+  let info: Deno.FileInfo;
+  try {
+    info = Deno.lstatSync(path);
+  } catch {
+    outputs.skipped.push(name); // A name that is not UTF-8 cannot be asked for.
+    return;
+  }
+  const kept = info.isFile && info.size <= MAX_FILE_BYTES && name.length <= MAX_NAME_LENGTH &&
+    outputs.files.length < maxFiles;
+  if (!kept) {
+    outputs.skipped.push(name);
+    return;
+  }
+  outputs.files.push({ name, path, size: info.size, contentType: contentTypeOf(name) });
+}
+
+async function readResult(outputs: Outputs): Promise<void> {
+  const file = outputs.files.find(({ name }) => name === RESULT_NAME);
+  if (!file || file.size > MAX_RESULT_BYTES) return;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(file.path));
+    const value: Json = JSON.parse(text);
+    // Postgres keeps no NUL and no half of a surrogate pair; such a result stays a file.
+    if (/\\u0000|\\ud[89a-f]/i.test(JSON.stringify(value))) return;
+    outputs.result = value;
+    outputs.files = outputs.files.filter((each) => each !== file);
+  } catch (error) {
+    outputs.resultError = `${RESULT_NAME} is not valid JSON: ${(error as Error).message}`;
+  }
+}
+
+function contentTypeOf(name: string): string {
+  const extension = /\.([a-z0-9]+)$/i.exec(name)?.[1].toLowerCase() ?? "";
+  return CONTENT_TYPES[extension] ?? "application/octet-stream";
+}
+
+/**
+ * The name of an output as an object: what storage does not take is replaced, and then a part of the hash keeps names apart.
+ * The name itself is kept in app_outputs.
+ */
+export function objectName(name: string): string {
+  const safe = name.split("/").map((part) =>
+    part.replaceAll(/[^A-Za-z0-9._@+=,()-]/g, "_").replace(/^\.+/, "_").slice(-100)
+  ).join("/").slice(-300).replace(/^\/+/, "");
+  if (safe === name) return name;
+  const hash = createHash("sha256").update(name).digest("hex").slice(0, 8);
+  const [, stem, extension] = /^(.*?)((?:\.[A-Za-z0-9]+)?)$/.exec(safe)!;
+  return `${stem}-${hash}${extension}`;
+}

@@ -1,0 +1,214 @@
+/** Everything that an executor asks of Supabase, with the secret key. */
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import type { Database, Json } from "../../supabase/functions/_shared/database.types.ts";
+import { retry } from "./backoff.ts";
+
+type Tables = Database["public"]["Tables"];
+export type Run = Database["public"]["Functions"]["claim_app_runs"]["Returns"][number];
+export type AppFile = Pick<
+  Tables["app_storage"]["Row"],
+  "file_path" | "file_type" | "file_size" | "checksum"
+>;
+/** company_id is filled in by the database. */
+export type Output = Omit<Tables["app_outputs"]["Insert"], "company_id">;
+export type Bucket = "app-storage" | "app-logs";
+export type FinalStatus = "success" | "failed" | "cancelled" | "timeout";
+
+export interface Held {
+  run_id: string;
+  cancel_requested: boolean;
+}
+
+export interface Finish {
+  status: FinalStatus;
+  error_message?: string;
+  logs_path?: string;
+  output_path?: string;
+  metadata?: Json;
+  /** Try again, if attempts are left, instead of ending the run. */
+  retry?: boolean;
+}
+
+/** A call to Supabase failed. */
+export class ServiceError extends Error {
+  override name = "ServiceError";
+  constructor(message: string, readonly status: number, readonly code?: string) {
+    super(message);
+  }
+
+  /** Whether the same call may work later: the network, an overload, a restart. */
+  get temporary(): boolean {
+    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+  }
+
+  /** Whether the key is refused. */
+  get unauthorized(): boolean {
+    return this.status === 401 || this.status === 403;
+  }
+}
+
+const RPC_TIMEOUT_MS = 30_000;
+const TRANSFER_TIMEOUT_MS = 10 * 60_000;
+
+export class Service {
+  readonly #client: SupabaseClient<Database>;
+
+  constructor(url: string, key: string, readonly executorId: string) {
+    this.#client = createClient<Database>(url, key, {
+      auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+      global: { fetch: fetchInTime },
+    });
+  }
+
+  async register(capacity: number, labels: Json, version: string): Promise<void> {
+    await this.#rpc("register_executor", {
+      executor_id: this.executorId,
+      capacity,
+      labels,
+      version,
+    });
+  }
+
+  async claim(maxRuns: number, leaseMs: number): Promise<Run[]> {
+    return await this.#rpc("claim_app_runs", {
+      executor_id: this.executorId,
+      max_runs: maxRuns,
+      lease: interval(leaseMs),
+    });
+  }
+
+  /** The runs still held; those that are missing are lost. */
+  async extendLeases(runIds: string[], leaseMs: number): Promise<Held[]> {
+    return await this.#rpc("extend_app_run_leases", {
+      executor_id: this.executorId,
+      run_ids: runIds,
+      lease: interval(leaseMs),
+    });
+  }
+
+  /** `finished`, `retrying`, or `not_held` when the run is another's by now. */
+  async finish(run: Run, finish: Finish): Promise<string> {
+    return await this.#rpc("finish_app_run", {
+      run_id: run.id,
+      executor_id: this.executorId,
+      attempt: run.attempt,
+      ...finish,
+    });
+  }
+
+  async release(runIds: string[]): Promise<void> {
+    await this.#rpc("release_app_runs", { executor_id: this.executorId, run_ids: runIds });
+  }
+
+  /** How many runs of dead executors were given back. */
+  async releaseExpired(): Promise<number> {
+    return (await this.#rpc("release_expired_app_runs", {})).length;
+  }
+
+  async manifest(appId: string, version: string): Promise<Json> {
+    const answer = await this.#client.from("app_versions").select("manifest")
+      .eq("app_id", appId).eq("version", version).maybeSingle();
+    return check(answer)?.manifest ?? null;
+  }
+
+  async files(appId: string, version: string): Promise<AppFile[]> {
+    const answer = await this.#client.from("app_storage")
+      .select("file_path, file_type, file_size, checksum")
+      .eq("app_id", appId).eq("version", version).order("file_path");
+    return check(answer) ?? [];
+  }
+
+  async download(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    const { data, error } = await this.#client.storage.from("app-storage")
+      .download(path, {}, { signal }).asStream();
+    if (error) throw storageError(error);
+    return data as ReadableStream<Uint8Array>;
+  }
+
+  /** Writes an object, over one that an earlier attempt may have left. */
+  async upload(
+    bucket: Bucket,
+    path: string,
+    content: Uint8Array,
+    contentType: string,
+  ): Promise<void> {
+    const { error } = await this.#client.storage.from(bucket)
+      .upload(path, content as Uint8Array<ArrayBuffer>, { contentType, upsert: true });
+    if (error) throw storageError(error);
+  }
+
+  async outputs(runId: string): Promise<Pick<Output, "output_bucket" | "output_path">[]> {
+    const answer = await this.#client.from("app_outputs").select("output_bucket, output_path").eq(
+      "run_id",
+      runId,
+    );
+    return check(answer) ?? [];
+  }
+
+  /** Puts the outputs in the place of those that an earlier attempt stored. */
+  async replaceOutputs(runId: string, outputs: Output[]): Promise<void> {
+    check(await this.#client.from("app_outputs").delete().eq("run_id", runId));
+    if (outputs.length === 0) return;
+    check(
+      await this.#client.from("app_outputs").insert(outputs as Tables["app_outputs"]["Insert"][]),
+    );
+  }
+
+  async remove(bucket: Bucket, paths: string[]): Promise<void> {
+    if (paths.length === 0) return;
+    const { error } = await this.#client.storage.from(bucket).remove(paths);
+    if (error) throw storageError(error);
+  }
+
+  async #rpc<Name extends keyof Database["public"]["Functions"] & string>(
+    name: Name,
+    args: Database["public"]["Functions"][Name]["Args"],
+  ): Promise<Database["public"]["Functions"][Name]["Returns"]> {
+    // deno-lint-ignore no-explicit-any
+    const answer = await this.#client.rpc(name as any, args as any);
+    return check(answer as Answer<Database["public"]["Functions"][Name]["Returns"]>)!;
+  }
+}
+
+/** Tries a call that may be repeated a few times, for as long as a blip lasts. */
+export function persistently<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  return retry(call, {
+    attempts: 6,
+    firstMs: 200,
+    maxMs: 5000,
+    signal,
+    isWorthRetrying: (error) => error instanceof ServiceError && error.temporary,
+  });
+}
+
+interface Answer<T> {
+  data: T | null;
+  error: { message: string; code?: string; details?: string | null } | null;
+  status: number;
+}
+
+function check<T>({ data, error, status }: Answer<T>): T | null {
+  if (!error) return data;
+  throw new ServiceError(error.message || error.details || `HTTP ${status}`, status, error.code);
+}
+
+function storageError(error: Error): ServiceError {
+  const { status, statusCode } = error as { status?: number; statusCode?: string };
+  // The real server answers some errors with 400 and the status that is meant in the body.
+  return new ServiceError(`storage: ${error.message}`, Number(statusCode) || status || 0);
+}
+
+function fetchInTime(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+  const url = input instanceof Request ? input.url : String(input);
+  const limit = AbortSignal.timeout(
+    url.includes("/storage/v1/") ? TRANSFER_TIMEOUT_MS : RPC_TIMEOUT_MS,
+  );
+  return fetch(input, {
+    ...init,
+    signal: init.signal ? AbortSignal.any([init.signal, limit]) : limit,
+  });
+}
+
+function interval(ms: number): string {
+  return `${ms / 1000} seconds`;
+}

@@ -1,0 +1,80 @@
+/** The executor's folder on disk: one for each executor, gone when it ends, and removed by the next one if it could not. */
+import { join } from "node:path";
+
+const PREFIX = "stowage-executor-";
+const LOCK = "lock";
+
+export interface WorkDir {
+  path: string;
+  close(): Promise<void>;
+}
+
+/** Makes the folder below `parent`, after removing those of executors that are gone. */
+export async function openWorkDir(parent: string): Promise<WorkDir> {
+  await Deno.mkdir(parent, { recursive: true });
+  await removeAbandoned(parent);
+  const path = await Deno.makeTempDir({ dir: parent, prefix: PREFIX });
+  // Apps run as other users when this process is root; they pass through, but cannot list.
+  await Deno.chmod(path, Deno.uid() === 0 ? 0o711 : 0o700);
+  const lock = await Deno.open(join(path, LOCK), { write: true, createNew: true });
+  // Held as long as this process lives, however it ends.
+  await lock.lock(true);
+  return {
+    path,
+    async close() {
+      await Deno.remove(path, { recursive: true });
+      lock.close();
+    },
+  };
+}
+
+async function removeAbandoned(parent: string): Promise<void> {
+  for await (const entry of Deno.readDir(parent)) {
+    if (!entry.isDirectory || !entry.name.startsWith(PREFIX)) continue;
+    const path = join(parent, entry.name);
+    if (await isAbandoned(path)) {
+      await Deno.remove(path, { recursive: true }).catch(() => {});
+    }
+  }
+}
+
+async function isAbandoned(path: string): Promise<boolean> {
+  try {
+    if ((await Deno.lstat(path)).uid !== Deno.uid()) return false;
+    const lock = await Deno.open(join(path, LOCK), { write: true });
+    try {
+      return await lock.tryLock(true);
+    } finally {
+      lock.close();
+    }
+  } catch {
+    // Not there yet, or not ours.
+    return false;
+  }
+}
+
+export interface RunDir {
+  app: string;
+  output: string;
+  scratch: string;
+  config: string;
+  remove(): Promise<void>;
+}
+
+/** The folders of one run. */
+export async function makeRunDir(workDir: string): Promise<RunDir> {
+  const path = await Deno.makeTempDir({ dir: workDir, prefix: "run-" });
+  await Deno.chmod(path, Deno.uid() === 0 ? 0o711 : 0o700);
+  const dir: RunDir = {
+    app: join(path, "app"),
+    output: join(path, "output"),
+    scratch: join(path, "scratch"),
+    config: join(path, "config.json"),
+    remove: () => Deno.remove(path, { recursive: true }),
+  };
+  await Deno.mkdir(dir.app);
+  await Deno.chmod(dir.app, 0o755);
+  await Deno.mkdir(dir.output, { mode: 0o700 });
+  await Deno.mkdir(dir.scratch, { mode: 0o700 });
+  return dir;
+}
