@@ -34,12 +34,15 @@ export function toProblem(error: AppError, requestId: string): Problem {
   };
 }
 
+const RETRY_AFTER_SECONDS = 5;
+
 export function problemResponse(error: AppError, requestId: string): Response {
   return new Response(JSON.stringify(toProblem(error, requestId)), {
     status: error.entry.status,
     headers: {
       "content-type": "application/problem+json",
       "cache-control": "no-store",
+      ...(error.entry.retry && { "retry-after": String(RETRY_AFTER_SECONDS) }),
       ...error.options.headers,
     },
   });

@@ -12,7 +12,7 @@ export function verifyingPath(stagingPath: string): string {
   return `${stagingPath}.verifying`;
 }
 
-/** The bucket that a path belongs to when the caller does not say: runs write logs, all else is app storage. */
+/** The bucket of a path when the caller does not say: logs of runs and builds are in one, all else is in the other. */
 export function bucketOfPath(path: string): Bucket {
-  return /^app_[^/]+\/runs\//.test(path) ? APP_LOGS : APP_STORAGE;
+  return /^app_[^/]+\/(runs|builds)\/[^/]+\/[^/]+\.log$/.test(path) ? APP_LOGS : APP_STORAGE;
 }

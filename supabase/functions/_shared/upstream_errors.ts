@@ -1,0 +1,105 @@
+import type { PostgrestError } from "@supabase/supabase-js";
+import { AppError, type ErrorCode } from "./errors.ts";
+
+/** The database's own errors, listed in the foundation migration. */
+const OWN: Record<string, ErrorCode> = {
+  SW001: "invalid_request",
+  SW002: "not_found",
+  SW003: "forbidden",
+  SW010: "conflict",
+  SW020: "version_not_draft",
+  SW021: "conflict",
+  SW022: "conflict",
+  SW023: "conflict",
+  SW030: "quota_exceeded",
+  SW031: "upload_expired",
+  SW032: "upload_busy",
+  SW033: "upload_over",
+  SW034: "file_too_large",
+};
+
+/** Postgres's and PostgREST's codes that mean something to a caller. */
+const FOREIGN: Record<string, ErrorCode> = {
+  "22P02": "invalid_request",
+  "22003": "invalid_request",
+  "22007": "invalid_request",
+  "23514": "invalid_request",
+  "23503": "conflict",
+  "23505": "conflict",
+  "42501": "forbidden",
+  "55P03": "unavailable",
+  "40001": "unavailable",
+  "40P01": "unavailable",
+  "53300": "unavailable",
+  "57014": "unavailable",
+  PGRST116: "not_found",
+  PGRST301: "unauthenticated",
+  PGRST302: "unauthenticated",
+  PGRST303: "unauthenticated",
+};
+
+/**
+ * An error of the Data API as one of the catalogue. Messages of our own errors are meant for callers; all others stay
+ * in `cause`, since they may name what the caller must not know of.
+ */
+export function fromDatabase(error: PostgrestError): AppError {
+  const own = Object.hasOwn(OWN, error.code) ? OWN[error.code] : undefined;
+  // What is hidden and what is missing must look alike, whatever the message says.
+  if (own === "not_found") return new AppError("not_found", undefined, { cause: error });
+  if (own) {
+    const field = fieldOf(error.details);
+    return new AppError(own, error.message, {
+      cause: error,
+      ...(field &&
+        { errors: [{ code: own, message: error.message, path: field, pointer: `/${field}` }] }),
+    });
+  }
+  // supabase-js answers failed connections with an empty code; PostgREST's own are PGRST0xx.
+  const unreachable = !error.code || /^(PGRST0|08|57P|53)/.test(error.code);
+  const foreign = Object.hasOwn(FOREIGN, error.code) ? FOREIGN[error.code] : undefined;
+  return new AppError(foreign ?? (unreachable ? "unavailable" : "internal"), undefined, {
+    cause: error,
+  });
+}
+
+function fieldOf(details: string | null | undefined): string | undefined {
+  try {
+    const { field } = JSON.parse(details ?? "");
+    return typeof field === "string" ? field : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What Storage says of an object that is not there; its HTTP status is 400 or 404. */
+export function isMissingObject(error: unknown): boolean {
+  const { status, statusCode } = statusOf(error);
+  return statusCode === "404" || status === 404;
+}
+
+/** What Storage says when the target is there already. */
+export function isExistingObject(error: unknown): boolean {
+  const { status, statusCode } = statusOf(error);
+  return statusCode === "409" || status === 409;
+}
+
+/** An error of the Storage API as one of the catalogue. */
+export function fromStorage(error: unknown): AppError {
+  if (isMissingObject(error)) return new AppError("not_found", undefined, { cause: error });
+  const { status, statusCode } = statusOf(error);
+  if (statusCode === "413" || status === 413) {
+    return new AppError("file_too_large", undefined, { cause: error });
+  }
+  const ours = status === undefined || status >= 500 || status === 429;
+  return new AppError(ours ? "unavailable" : "internal", undefined, { cause: error });
+}
+
+function statusOf(error: unknown): { status?: number; statusCode?: string } {
+  if (typeof error !== "object" || error === null) return {};
+  const { status, statusCode } = error as { status?: unknown; statusCode?: unknown };
+  return {
+    ...(typeof status === "number" && { status }),
+    ...((typeof statusCode === "string" || typeof statusCode === "number") &&
+      { statusCode: String(statusCode) }),
+  };
+}
