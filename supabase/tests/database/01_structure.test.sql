@@ -1,0 +1,202 @@
+-- What is easy to forget when a table, a function or a policy is added.
+begin;
+\ir tests.inc
+select plan(25 + (select count(*)::integer from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')));
+
+create temp view ours as
+select oid, relname::text as name, relnamespace::regnamespace::text as schema, relkind as kind, relacl as acl, relrowsecurity as secured
+from pg_class
+where relnamespace in ('public'::regnamespace, 'private'::regnamespace) and relkind in ('r', 'p', 'v', 'm', 'f', 'S');
+
+create temp view our_functions as
+select
+  oid, proname::text as name, pronamespace::regnamespace::text as schema, prosecdef as is_definer, proconfig as config,
+  proacl as acl, proowner as owner, oid::regprocedure::text as signature
+from pg_proc
+where pronamespace in ('public'::regnamespace, 'private'::regnamespace);
+
+create temp view our_policies as
+select * from pg_policies
+where schemaname in ('public', 'private') or (schemaname, tablename) = ('storage', 'objects');
+
+-- Row security
+
+select is_empty($$ select name from ours where schema = 'public' and kind in ('r', 'p') and not secured $$,
+  'row security is enabled on every table of public');
+select is_empty($$ select name from ours where schema = 'public' and kind in ('v', 'm', 'f') $$,
+  'nothing in public reads past the row security of tables');
+select is_empty($$
+  select name, grantee.rolname, privilege_type
+  from ours cross join aclexplode(acl) left join pg_roles grantee on grantee.oid = grantee
+  where schema = 'private' and grantee.rolname is distinct from 'postgres'
+$$, 'nobody has any privilege on a table of private');
+select ok(relrowsecurity, 'row security is enabled on storage.objects') from pg_class where oid = 'storage.objects'::regclass;
+
+-- Privileges, exactly
+
+create temp table expected_privileges (relation text, grantee text, privileges text) on commit drop;
+insert into expected_privileges values
+  ('app_assignments', 'authenticated', 'delete, insert (app_id, company_id), select'),
+  ('app_builds', 'authenticated', 'delete, insert (app_id, build_version, build_config), select, update (build_status)'),
+  ('app_cron_schedules', 'authenticated',
+    'delete, insert (app_id, company_id, cron_expression, timezone, is_active, config, missed_policy, overlap_policy, max_lateness), '
+    'select, update (cron_expression, timezone, is_active, config, missed_policy, overlap_policy, max_lateness)'),
+  ('app_cron_skips', 'authenticated', 'select'),
+  ('app_outputs', 'authenticated', 'delete, insert, select, update'),
+  ('app_permissions', 'authenticated', 'delete, insert, select, update'),
+  ('app_runs', 'authenticated', 'delete, insert, select, update'),
+  ('app_storage', 'authenticated', 'delete, insert, select, update'),
+  ('app_uploads', 'authenticated', 'select'),
+  ('app_versions', 'authenticated', 'delete, insert (app_id, version), select, update (status, status_reason)'),
+  ('applications', 'authenticated',
+    'delete, insert (slug, name, description, publisher_company_id, status, visibility), select, '
+    'update (slug, name, description, publisher_company_id, status, visibility)'),
+  ('companies', 'authenticated',
+    'delete, insert (slug, name, settings, storage_quota_bytes, max_concurrent_runs, max_queued_runs), select, '
+    'update (slug, name, settings, storage_quota_bytes, max_concurrent_runs, max_queued_runs)'),
+  ('company_members', 'authenticated', 'delete, insert (company_id, user_id, role), select, update (role)'),
+  ('executors', 'authenticated', 'delete, insert, select, update'),
+  ('superadmins', 'authenticated', 'select');
+insert into expected_privileges
+select name, 'service_role', 'delete, insert, select, update' from ours where schema = 'public' and kind in ('r', 'p');
+
+create temp view actual_privileges as
+with granted as (
+  select name as relation, grantee, lower(privilege_type) as verb, null::name as column_name, 0 as number
+  from ours cross join aclexplode(acl)
+  where schema = 'public'
+  union all
+  select ours.name, grantee, lower(privilege_type), attname, attnum
+  from ours join pg_attribute on attrelid = ours.oid cross join aclexplode(attacl)
+  where schema = 'public'
+),
+by_verb as (
+  select relation, coalesce(rolname, 'public')::text as grantee,
+    verb || coalesce(' (' || string_agg(column_name, ', ' order by number) || ')', '') as privilege
+  from granted left join pg_roles on pg_roles.oid = grantee
+  group by relation, rolname, verb
+)
+select relation, grantee, string_agg(privilege, ', ' order by privilege) as privileges
+from by_verb
+where grantee <> 'postgres'
+group by relation, grantee;
+
+select is(
+  (select string_agg(grantee || ': ' || privileges, e'\n' order by grantee) from actual_privileges where relation = ours.name),
+  (select string_agg(grantee || ': ' || privileges, e'\n' order by grantee) from expected_privileges where relation = ours.name),
+  format('on %s, each role has exactly the privileges that are listed here', ours.name))
+from ours where schema = 'public' and kind in ('r', 'p')
+order by name;
+select is_empty($$ select name from ours where schema = 'public' and kind = 'S' $$, 'public has no sequences');
+select is_empty($$
+  select defaclobjtype, privilege_type, grantee::regrole
+  from pg_default_acl cross join aclexplode(defaclacl)
+  where defaclrole = 'postgres'::regrole and defaclnamespace in (0, 'public'::regnamespace) and grantee <> 'postgres'::regrole
+$$, 'a new table, sequence or function is granted to nobody by default');
+
+-- Functions
+
+create temp view function_grants as
+select schema, name, case grantee when 0 then 'public' else grantee::regrole::text end as grantee
+from our_functions cross join aclexplode(coalesce(acl, acldefault('f', owner)))
+where grantee <> owner;
+
+select is_empty($$ select signature from our_functions where is_definer and schema <> 'private' $$,
+  'every security definer function is in schema private');
+select is_empty($$
+  select signature from our_functions where config is null or not ('search_path=""' = any (config))
+$$, 'every function of public and private pins an empty search path');
+select is_empty($$ select schema, name from function_grants where grantee not in ('anon', 'authenticated', 'service_role') $$,
+  'no function may be called by PUBLIC');
+select set_eq($$ select schema || '.' || name from function_grants where grantee = 'anon' $$,
+  array['public.search_public_apps', 'private.search_public_apps'],
+  'anonymous may call the public catalogue and nothing else');
+select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
+  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_company', 'list_app_customers', 'next_cron_run',
+  'preview_cron_runs', 'request_app_run', 'retry_app_run', 'search_public_apps', 'start_app_upload_verification'
+], 'signed-in users may call exactly the functions that are listed here');
+select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
+  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'claim_app_runs', 'complete_app_upload', 'enqueue_due_app_runs',
+  'expire_app_uploads', 'extend_app_run_leases', 'fail_app_upload', 'finish_app_run', 'list_app_customers', 'next_cron_run',
+  'preview_cron_runs', 'register_executor', 'release_app_runs', 'release_expired_app_runs', 'request_app_run', 'retry_app_run',
+  'search_public_apps', 'start_app_upload_verification'
+], 'the service may call exactly the functions that are listed here');
+select set_eq($$
+  select distinct name from function_grants f
+  where schema = 'private' and not exists (
+    select from function_grants p where p.schema = 'public' and (p.name, p.grantee) = (f.name, f.grantee))
+$$, array[
+  'is_object', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_superadmin', 'my_assigned_app_ids', 'my_company_ids',
+  'my_published_app_ids', 'raise_error', 'semver_key'
+], 'of private, only rules and predicates are granted beside what stands behind a function of public');
+select is_empty($$
+  select f.name, f.grantee from function_grants f
+  where schema = 'public' and not exists (
+    select from function_grants p where p.schema = 'private' and (p.name, p.grantee) = (f.name, f.grantee))
+$$, 'whoever may call a function of public may call what it stands for');
+
+-- Policies
+
+select is_empty($$
+  select schemaname, tablename, cmd, role, count(*)
+  from our_policies cross join unnest(roles) role
+  where permissive = 'PERMISSIVE'
+  group by schemaname, tablename, cmd, role having count(*) > 1
+$$, 'a table has one policy for a command and a role');
+select is_empty($$ select tablename, policyname from our_policies where cmd = 'ALL' $$, 'a policy is for one command');
+select is_empty($$ select tablename, policyname from our_policies where roles <> '{authenticated}' $$,
+  'every policy is for signed-in users: anonymous has none, the service needs none');
+-- Where the columns that decide are not granted, or a condition does not depend on the row, a check cannot fail on what
+-- the other condition let through. It must be there for the day when that changes.
+select is_empty($$
+  select tablename, policyname from our_policies
+  where cmd = 'UPDATE' and (qual is null or with_check is null or 'true' in (qual, with_check))
+$$, 'a policy for updates says which rows may be changed, and into what');
+select is_empty($$
+  select tablename, policyname from our_policies cross join lateral (values (qual), (with_check)) conditions (condition)
+  where regexp_replace(condition, '\( SELECT (auth\.uid|private\.\w+)\(', '', 'g') ~ '(auth|private)\.\w+\('
+$$, 'no policy calls a function for each row');
+
+-- Constraints and indexes
+
+select is_empty($$
+  select conrelid::regclass, conname
+  from pg_constraint c join ours on ours.oid = c.conrelid
+  where contype = 'f' and not exists (
+    select from pg_index i
+    where i.indrelid = c.conrelid and i.indpred is null
+      and (string_to_array(i.indkey::text, ' ')::smallint[])[1:cardinality(c.conkey)] @> c.conkey)
+$$, 'every foreign key has an index that begins with its columns');
+select is_empty($$
+  select name from ours where kind in ('r', 'p') and not exists (select from pg_index where indrelid = ours.oid and indisprimary)
+$$, 'every table has a primary key');
+select is_empty($$
+  select t.name, t.column_name
+  from (
+    select ours.name, attname as column_name, format_type(atttypid, null) as type
+    from ours join pg_attribute on attrelid = ours.oid
+    where kind in ('r', 'p') and attnum > 0 and not attisdropped
+  ) t
+  where type in ('timestamp without time zone', 'json', 'character varying', 'character')
+$$, 'times have a zone, and documents are jsonb');
+
+-- Comments
+
+select is_empty($$
+  select name from ours where kind in ('r', 'p') and schema = 'public' and obj_description(oid, 'pg_class') is null
+$$, 'every table of public has a comment');
+select is_empty($$
+  select signature from our_functions where schema = 'public' and obj_description(oid, 'pg_proc') is null
+$$, 'every function of public has a comment');
+
+-- Realtime
+
+select is_empty($$
+  select unnest(array['app_builds', 'app_outputs', 'app_runs'])
+  where exists (select from pg_publication where pubname = 'supabase_realtime')
+  except
+  select tablename from pg_publication_tables where pubname = 'supabase_realtime' and schemaname = 'public'
+$$, 'builds, runs and outputs are published to realtime, where there is one');
+
+select * from finish();
+rollback;
