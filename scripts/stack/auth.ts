@@ -4,11 +4,12 @@ import { PostgresConnection } from "@supabase/lite/postgres";
 import { decodeJwt } from "jose";
 import { Pool } from "pg";
 import { createAuthAdmin } from "./auth_admin.ts";
+import { AuthError, errorResponse } from "./auth_errors.ts";
 import type { Config } from "./config.ts";
 import { routeConsole } from "./lite_console.ts";
 import type { Postgres } from "./postgres.ts";
 import type { Signer } from "./signer.ts";
-import { isoTimeInUtc, textType } from "./wire_types.ts";
+import { isoTimeInUtc, jsonText, textType } from "./wire_types.ts";
 
 export interface AuthOptions {
   postgres: Postgres;
@@ -28,9 +29,12 @@ export interface AuthServer {
 
 const POOL_SIZE = 10;
 
-const TIME_TYPES = {
+/** lite gives documents as text, which its own types would make a JSON string of. */
+const TYPES = {
   timestamp: textType(1114, isoTimeInUtc),
   timestamptz: textType(1184, isoTimeInUtc),
+  json: textType(114, JSON.parse, jsonText),
+  jsonb: textType(3802, JSON.parse, jsonText),
 };
 
 /** Starts the server on the role that owns the schema auth. */
@@ -38,7 +42,7 @@ export function startAuth(options: AuthOptions): AuthServer {
   const url = options.postgres.url("supabase_auth_admin");
   const connection = new PostgresConnection({
     url,
-    postgresOptions: { max: POOL_SIZE, types: TIME_TYPES },
+    postgresOptions: { max: POOL_SIZE, types: TYPES },
   });
   // See RestConnection: keeps it from granting privileges.
   (connection as unknown as { rlsState: string }).rlsState = "active";
@@ -70,7 +74,11 @@ export function startAuth(options: AuthOptions): AuthServer {
       const path = new URL(request.url).pathname.replace(/^\/auth\/v1/, "");
       if (path.startsWith("/admin/") || path === "/invite") return await admin(request, path);
       const response = await routeConsole(options.log, () => app.fetch(request));
-      return await completeTokens(response, pool, options);
+      try {
+        return await completeTokens(response, pool, options);
+      } catch (error) {
+        return errorResponse(error, options.log);
+      }
     },
     async close() {
       await connection.close();
@@ -120,10 +128,13 @@ async function completeTokens(
 async function completeToken(token: string, pool: Pool, options: AuthOptions): Promise<string> {
   const claims = decodeJwt(token);
   const { rows: [user] } = await pool.query(
-    `select email, phone, raw_app_meta_data, raw_user_meta_data, is_anonymous
+    `select email, phone, raw_app_meta_data, raw_user_meta_data, is_anonymous,
+       banned_until > now() as banned
      from auth.users where id = $1`,
     [claims.sub],
   );
+  // lite does not look at it; the session that it has made is never handed out.
+  if (user?.banned) throw new AuthError(400, "user_banned", "User is banned");
   const now = Math.floor(Date.now() / 1000);
   return await options.signer.sign({
     aal: "aal1",

@@ -1,8 +1,17 @@
 /** How values of Postgres are read where their text is not what the API sends. */
 
 /** A parser for postgres.js of the type with this id. */
-export function textType<T>(oid: number, parse: (text: string) => T) {
-  return { to: oid, from: [oid], serialize: String, parse };
+export function textType<T>(
+  oid: number,
+  parse: (text: string) => T,
+  serialize: (value: unknown) => string = String,
+) {
+  return { to: oid, from: [oid], serialize, parse };
+}
+
+/** A document as JSON; text is one already. */
+export function jsonText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /** `2026-11-21 04:16:51.27` as `2026-11-21T04:16:51.27`; `infinity` stays as it is. */
