@@ -111,6 +111,11 @@ export const errors = {
     make(503, "LockTimeout", "acquiring lock timeout", { error: "acquiring_lock_timeout" }),
   featureNotEnabled: (feature: string) =>
     make(409, "FeatureNotEnabled", `The feature ${feature} is not enabled for this resource`),
+  brokenUpload: (cause: unknown) =>
+    make(500, "InternalError", cause instanceof Error ? cause.message : "Internal server error", {
+      error: cause instanceof Error ? cause.name : "Internal server error",
+      cause,
+    }),
   internal: (cause: unknown) =>
     make(500, "InternalError", "Internal Server Error", { error: "Internal", cause }),
 

@@ -90,7 +90,7 @@ function rawFile(request: Request): FoundFile {
 
 /** Where reading stops early the rest is not cancelled: whoever refuses it reads it out (see `mod.ts`). */
 async function* rawChunks(body: Request["body"]): AsyncGenerator<Uint8Array> {
-  if (body) yield* body.values({ preventCancel: true });
+  if (body) yield* namingFailure(body.values({ preventCancel: true }));
 }
 
 /** User metadata from the header `x-metadata`: JSON in base64. What cannot be read counts as none. */
@@ -134,6 +134,7 @@ function formFile(request: Request): Promise<FoundFile> {
     const parsed = Promise.withResolvers<void>();
     // What breaks off is told more than once; `pipeline` listens to the first time only.
     form.on("error", parsed.reject);
+    form.on("fieldsLimit", () => fail(new Error("reach fields limit")));
     form.on("field", (name, value) => fields.set(name, value));
     form.on("file", (_field, stream, _fileName, _encoding, partType) => {
       const metadata = fields.get("metadata") ?? fields.get("userMetadata");
@@ -164,5 +165,14 @@ function formFile(request: Request): Promise<FoundFile> {
 
 /** Leaves the stream open when its reader stops early, so that `drain` can read on. */
 async function* fileChunks(stream: BusboyFileStream): AsyncGenerator<Uint8Array> {
-  for await (const chunk of stream.iterator({ destroyOnReturn: false })) yield chunk;
+  yield* namingFailure(stream.iterator({ destroyOnReturn: false }));
+}
+
+/** A body that breaks off is told as what it is. */
+async function* namingFailure(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* chunks;
+  } catch (error) {
+    throw errors.brokenUpload(error);
+  }
 }

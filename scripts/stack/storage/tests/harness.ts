@@ -22,6 +22,8 @@ export interface TestServer {
   /** What follows it is a path such as `/object/…`. */
   url: string;
   filesDir: string;
+  /** What the server told of its own faults. */
+  logged: string[];
   /** Past row security. */
   service: SupabaseClient;
   serviceToken: string;
@@ -44,6 +46,7 @@ export async function startTestServer(
   const dir = await Deno.makeTempDir({ prefix: "stowage storage " });
   const postgres = await startPostgres({ dir: `${dir}/db`, port: 0, durable: false });
   await createPlatform(postgres.url(SUPERUSER));
+  const logged: string[] = [];
   const pool = new pg.Pool({ connectionString: postgres.url("supabase_storage_admin"), max: 8 });
   const admin = new pg.Pool({ connectionString: postgres.url("postgres"), max: 2 });
   for (const each of [pool, admin]) {
@@ -57,6 +60,7 @@ export async function startTestServer(
     filesDir,
     jwtSecret: JWT_SECRET,
     fileSizeLimit: options.fileSizeLimit ?? FILE_SIZE_LIMIT,
+    log: (line) => logged.push(line),
     keyToRole: (key) => ({ [PUBLISHABLE_KEY]: "anon", [SECRET_KEY]: "service_role" })[key],
   });
 
@@ -86,6 +90,7 @@ export async function startTestServer(
   return {
     url: `${origin}/storage/v1`,
     filesDir,
+    logged,
     serviceToken,
     anonToken,
     service: client(serviceToken),
