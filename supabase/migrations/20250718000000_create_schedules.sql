@@ -107,6 +107,10 @@ declare
   step integer;
   longest_step constant integer := case part when 'day of week' then 7 else highest - lowest + 1 end;
 begin
+  -- One number, as most parts are.
+  if length(input) in (1, 2) and translate(input, '0123456789', '') = '' and input::integer between lowest and highest then
+    return 1::bigint << input::integer;
+  end if;
   foreach item in array string_to_array(input, ',') loop
     span := split_part(item, '/', 1);
     if span = '*' then
@@ -255,11 +259,9 @@ declare
   start date := epoch + day;
   year integer;
   month integer;
-  -- Months since January of the year 0, and the last one looked at: any leap day on any weekday comes within 40 years.
-  months_on integer;
-  last_month integer;
+  last_year integer;
+  later_months bigint;
   first_day integer;
-  length integer;
   fitting bigint;
   weekdays bigint;
 begin
@@ -271,28 +273,32 @@ begin
   month := date_part('month', start);
   -- Only days that have not gone by.
   fitting := -1::bigint << date_part('day', start)::integer;
-  last_month := year * 12 + month + 41 * 12;
+  -- Any leap day on any day of the week comes within 40 years.
+  last_year := year + 41;
   loop
-    if (cron.months >> month) & 1 = 1 then
-      first_day := make_date(year, month, 1) - epoch;
-      length := make_date(year + month / 12, month % 12 + 1, 1) - epoch - first_day;
-      -- The week, repeated, and shifted so that bit 1 is the weekday of the first of the month.
-      weekdays := (cron.weekdays * 4432676798593) >> ((((first_day % 7) + 11) % 7)) << 1;
-      fitting := fitting & ((2::bigint << length) - 2)
-        & case when cron.either_day then cron.days | weekdays else cron.days & weekdays end;
-      if fitting <> 0 then
-        return first_day - 1 + bit_count(((fitting & -fitting) - 1)::bit(64));
-      end if;
-    end if;
-    fitting := -1;
-    month := month + 1;
-    if month > 12 then
-      month := 1;
+    later_months := cron.months >> month;
+    if later_months = 0 then
       year := year + 1;
-    end if;
-    if year * 12 + month > last_month then
+      month := 1;
+      fitting := -1;
+      continue when year <= last_year;
       return null;
     end if;
+    if later_months & 1 = 0 then
+      month := month + bit_count(((later_months & -later_months) - 1)::bit(64));
+      fitting := -1;
+    end if;
+    first_day := make_date(year, month, 1) - epoch;
+    -- The week, repeated, and shifted so that bit 1 is the weekday of the first of the month.
+    weekdays := (cron.weekdays * 4432676798593) >> (((first_day % 7) + 11) % 7) << 1;
+    fitting := fitting
+      & case when cron.either_day then cron.days | weekdays else cron.days & weekdays end
+      & ((2::bigint << make_date(year + month / 12, month % 12 + 1, 1) - epoch - first_day) - 2);
+    if fitting <> 0 then
+      return first_day - 1 + bit_count(((fitting & -fitting) - 1)::bit(64));
+    end if;
+    month := month + 1;
+    fitting := -1;
   end loop;
 end;
 $$;
