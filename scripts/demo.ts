@@ -200,7 +200,7 @@ async function readResults(
       await Deno.writeTextFile(path, svg);
       tell(`${svg.length} bytes of SVG, kept for you in ${bold(path)}`);
       tell(dim(`${signed.body.signed_url.slice(0, 100)}…`));
-      return output.output_path;
+      return output.id;
     },
   );
 }
@@ -209,7 +209,7 @@ async function showOutsider(
   stack: Stack,
   outsider: Client,
   run: { id: string; logs_path: string | null },
-  chartPath: string | null,
+  chartId: string,
 ) {
   await step("Mallory signs up, founds a company too, and looks around", async () => {
     await ask(
@@ -232,10 +232,7 @@ async function showOutsider(
     const log = await outsider.storage.from("app-logs").download(`${run.logs_path}/stdout.log`);
     expect(log.error, "an outsider downloaded the log");
     tell(`the log       ${green("not found")}`);
-    const link = await callFunction(stack, outsider, "downloads", {
-      bucket: "app-logs",
-      path: chartPath,
-    });
+    const link = await callFunction(stack, outsider, "downloads", { output_id: chartId });
     expect(link.status === 404, `an outsider's link request answers ${link.status}`);
     tell(`a signed link ${green(`${link.status} ${link.body.title}`)}`);
     const cancelled = await outsider.rpc("cancel_app_run", { run_id: run.id });
@@ -266,8 +263,8 @@ try {
   const customer = await signUp(stack, "grace@harbour.example");
   const { company, app } = await assign(customer);
   const finished = await run(stack, customer, company.id, app.id);
-  const chartPath = await readResults(stack, customer, finished);
-  await showOutsider(stack, await signUp(stack, "mallory@outside.example"), finished, chartPath);
+  const chartId = await readResults(stack, customer, finished);
+  await showOutsider(stack, await signUp(stack, "mallory@outside.example"), finished, chartId);
   console.log(
     `\n${green("Every step did what it says.")} ${
       dim(`${((performance.now() - started) / 1000).toFixed(1)} s`)
