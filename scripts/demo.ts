@@ -158,7 +158,7 @@ async function readResults(
   await step("Grace reads the log", async () => {
     const log = await ask(
       "downloading the log",
-      customer.storage.from("app-logs").download(`${run.logs_path}/stdout.log`),
+      customer.storage.from("app-logs").download(run.logs_path!),
     );
     tell(dim((await log.text()).trimEnd().split("\n").map((line) => `│ ${line}`).join("\n")));
   });
@@ -229,7 +229,7 @@ async function showOutsider(
       expect(rows.length === 0, `${table} shows ${rows.length} rows to an outsider`);
       tell(`${table.padEnd(13)} ${green("0 rows")}`);
     }
-    const log = await outsider.storage.from("app-logs").download(`${run.logs_path}/stdout.log`);
+    const log = await outsider.storage.from("app-logs").download(run.logs_path!);
     expect(log.error, "an outsider downloaded the log");
     tell(`the log       ${green("not found")}`);
     const link = await callFunction(stack, outsider, "downloads", { output_id: chartId });

@@ -124,7 +124,7 @@ comment on column public.app_runs.run_after is 'Not claimed before; moved into t
 comment on column public.app_runs.executor_id is 'Who holds the run, or held it last.';
 comment on column public.app_runs.lease_expires_at is 'When the holder loses the run unless it extends its lease.';
 comment on column public.app_runs.duration_ms is 'Milliseconds from the start of the last attempt to completion.';
-comment on column public.app_runs.logs_path is 'Folder of the logs in the bucket app-logs: app_{appId}/runs/{id}/….';
+comment on column public.app_runs.logs_path is 'Name of the standard output in the bucket app-logs: app_{appId}/runs/{id}/stdout.log; stderr.log lies beside it.';
 comment on column public.app_runs.attempt_history is
   'One entry an attempt that ended without finishing the run: attempt, executor_id, started_at, ended_at, outcome, error.';
 comment on column public.app_runs.idempotency_key is 'A second request of the company with the same key gets the same run.';
