@@ -6,9 +6,10 @@ import { Client } from "pg";
 import type { Config } from "./config.ts";
 import { routeConsole } from "./lite_console.ts";
 import { type Postgres, SUPERUSER } from "./postgres.ts";
+import { encodeDocuments } from "./rest_documents.ts";
 import { errorOf, type PostgresError, sqlErrorResponse } from "./rest_errors.ts";
 import { verifyToken } from "./tokens.ts";
-import { isoTime, isoTimeWithOffset, textType } from "./wire_types.ts";
+import { isoTime, isoTimeWithOffset, jsonText, textType } from "./wire_types.ts";
 
 export interface RestOptions {
   postgres: Postgres;
@@ -41,6 +42,9 @@ const POOL_SIZE = 20;
 const JSON_TYPES = {
   timestamp: textType(1114, isoTime),
   timestamptz: textType(1184, isoTimeWithOffset),
+  // Documents come as text (see rest_documents.ts), which lite would make a JSON string of.
+  json: textType(114, JSON.parse, jsonText),
+  jsonb: textType(3802, JSON.parse, jsonText),
   numeric: textType(1700, (text) => Number.isFinite(Number(text)) ? Number(text) : text),
 };
 
@@ -75,7 +79,9 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
         headers: JSON.stringify(Object.fromEntries(request.headers)),
       };
       // Who calls is settled; lite would look for the user's session in a database it does not see.
-      const anonymous = new Request(request);
+      const schema = await connection.introspect({ useCache: true });
+      const encoded = await encodeDocuments(request, schema, options.api.schemas[0]);
+      const anonymous = new Request(encoded);
       anonymous.headers.delete("authorization");
       const response = await calls.run(
         call,

@@ -247,7 +247,9 @@ Deno.test("the REST API", async (t) => {
 
     await t.step("JSON columns keep what they are given, whatever its type", async () => {
       for (
-        const notes of ["text", "", 7, 1.5, true, [1, "a", { b: null }], { c: "d" }, []]
+        const notes of ["text", "", "7", "null", "{}", 7, 1.5, true, [1, "a", { b: null }], {
+          c: "d",
+        }, []]
       ) {
         const { data, error } = await alice.client.from("shelves").update({ notes }).eq("id", 1)
           .select("notes").single();
