@@ -187,8 +187,7 @@ async function readResults(
           .single(),
       );
       const signed = await callFunction(stack, customer, "downloads", {
-        bucket: "app-logs",
-        path: output.output_path,
+        output_id: output.id,
         expires_in: 300,
         filename: "revenue.svg",
       });
@@ -196,7 +195,7 @@ async function readResults(
       const chart = await fetch(signed.body.signed_url);
       const svg = await chart.text();
       expect(chart.ok && svg.startsWith("<svg"), `the link answers ${chart.status}`);
-      const path = `${Deno.env.get("TMPDIR") ?? "/tmp"}/stowage-demo-revenue.svg`;
+      const path = await Deno.makeTempFile({ prefix: "stowage-demo-", suffix: ".svg" });
       await Deno.writeTextFile(path, svg);
       tell(`${svg.length} bytes of SVG, kept for you in ${bold(path)}`);
       tell(dim(`${signed.body.signed_url.slice(0, 100)}…`));
