@@ -64,7 +64,22 @@ comment on column public.app_cron_skips.reason is
   'unfinished. queue_full, not_runnable: the run was refused (SW041, SW040). invalid: the expression or time zone is not '
   'understood any more, and the schedule was switched off. failed: any other refusal.';
 
+-- Indexes
+
 create index app_cron_skips_company_id_created_at_idx on public.app_cron_skips (company_id, created_at desc);
+
+-- Grants
+
+grant select on public.app_cron_skips to authenticated;
+grant select, insert, update, delete on public.app_cron_skips to service_role;
+
+-- Row security
+
+alter table public.app_cron_skips enable row level security;
+
+create policy "Members read what the schedules of their companies skipped" on public.app_cron_skips
+  for select to authenticated
+  using (company_id = any ((select private.my_company_ids())::uuid[]));
 
 -- Parsing
 
@@ -800,39 +815,30 @@ grant execute on function
   private.enqueue_due_app_runs(integer, timestamptz), public.enqueue_due_app_runs(integer)
 to service_role;
 
--- Grants
-
-grant select on public.app_cron_skips to authenticated;
-grant select, insert, update, delete on public.app_cron_skips to service_role;
-
--- Row security
-
-alter table public.app_cron_skips enable row level security;
-
-create policy "Members read what the schedules of their companies skipped" on public.app_cron_skips
-  for select to authenticated
-  using (company_id = any ((select private.my_company_ids())::uuid[]));
-
 -- Where the database can tick by itself, it does; elsewhere executors tick. Both together do no harm.
 
 create function private.tick_by_pg_cron()
 returns boolean
 language plpgsql
 set search_path = ''
-as $$
+as $function$
 begin
   if not exists (select from pg_catalog.pg_available_extensions where name = 'pg_cron') then
     return false;
   end if;
   -- The library has to be loaded at the server's start, and serves one database: neither is ours to change.
-  create extension if not exists pg_cron;
-  perform cron.schedule('stowage-enqueue-due-app-runs', '* * * * *', 'select public.enqueue_due_app_runs(1000)');
+  if not exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+    create extension pg_cron with schema pg_catalog;
+  end if;
+  -- Commits between, because a tick keeps the requests of the companies that it enqueues for waiting.
+  perform cron.schedule('stowage-enqueue-due-app-runs', '* * * * *',
+    'do $$ begin while (select count(*) from public.enqueue_due_app_runs()) > 0 loop commit; end loop; end $$');
   return true;
 exception when others then
   raise notice 'pg_cron cannot tick here (%); executors do.', sqlerrm;
   return false;
 end;
-$$;
+$function$;
 comment on function private.tick_by_pg_cron is
   'Has pg_cron call enqueue_due_app_runs every minute. False where there is no pg_cron that works: executors tick there. '
   'An operator who adds pg_cron later calls it again.';
