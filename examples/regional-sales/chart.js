@@ -3,6 +3,8 @@ import { linearTrend } from "./statistics.js";
 const WIDTH = 760;
 const HEIGHT = 360;
 const MARGIN = { top: 48, right: 96, bottom: 40, left: 64 };
+const GRID_STEP = 2500;
+const LABEL_HEIGHT = 15;
 const COLOURS = ["#2563eb", "#d97706", "#059669", "#be185d"];
 
 /**
@@ -11,20 +13,19 @@ const COLOURS = ["#2563eb", "#d97706", "#059669", "#be185d"];
  */
 export function drawChart(regions) {
   const months = regions[0].months;
-  const top = Math.ceil(Math.max(...regions.flatMap(({ revenue }) => revenue)) / 1000) * 1000;
+  const step = GRID_STEP;
+  const top = Math.ceil(Math.max(...regions.flatMap(({ revenue }) => revenue)) / step) * step;
   const x = (index) =>
     round(MARGIN.left + index * (WIDTH - MARGIN.left - MARGIN.right) / (months.length - 1));
   const y = (value) =>
     round(HEIGHT - MARGIN.bottom - value / top * (HEIGHT - MARGIN.top - MARGIN.bottom));
   const line = (values) => values.map((value, index) => `${x(index)},${y(value)}`).join(" ");
 
-  const grid = [0, 0.25, 0.5, 0.75, 1].map((part) =>
-    `<line x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y(top * part)}" y2="${
-      y(top * part)
+  const grid = Array.from({ length: top / step + 1 }, (_, index) => index * step).map((value) =>
+    `<line x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${y(value)}" y2="${
+      y(value)
     }" stroke="#e5e7eb"/>
-  <text x="${MARGIN.left - 8}" y="${y(top * part) + 4}" text-anchor="end">${
-      Math.round(top * part / 1000)
-    }k</text>`
+  <text x="${MARGIN.left - 8}" y="${y(value) + 4}" text-anchor="end">${value / 1000}k</text>`
   );
   const labels = months.flatMap((month, index) =>
     index % 6 ? [] : [
@@ -33,6 +34,7 @@ export function drawChart(regions) {
       }" text-anchor="middle">${month}</text>`,
     ]
   );
+  const names = spread(regions.map(({ region, revenue }) => [region, y(revenue.at(-1)) + 4]));
   const series = regions.map(({ region, revenue }, index) => {
     const colour = COLOURS[index % COLOURS.length];
     const { slope, intercept } = linearTrend(revenue);
@@ -42,7 +44,7 @@ export function drawChart(regions) {
       y(intercept + slope * last)
     }" stroke="${colour}" stroke-dasharray="4 4" opacity="0.6"/>
   <text x="${x(last) + 8}" y="${
-      y(revenue[last]) + 4
+      names.get(region)
     }" fill="${colour}" font-weight="600">${region}</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" font-family="system-ui, sans-serif" font-size="12" fill="#374151">
@@ -51,6 +53,18 @@ export function drawChart(regions) {
   ${[...grid, ...labels, ...series].join("\n  ")}
 </svg>
 `;
+}
+
+/** Moves labels down until none overlaps the one above it. */
+function spread(labels) {
+  let free = 0;
+  return new Map(
+    labels.toSorted(([, a], [, b]) => a - b).map(([name, y]) => {
+      const placed = Math.max(y, free);
+      free = placed + LABEL_HEIGHT;
+      return [name, placed];
+    }),
+  );
 }
 
 function round(value) {
