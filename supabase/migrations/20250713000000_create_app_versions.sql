@@ -15,7 +15,8 @@ create table public.app_versions (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   primary key (app_id, version),
-  constraint app_versions_manifest_version check (manifest ->> 'version' = version),
+  constraint app_versions_manifest_version check (
+    manifest is null or (manifest ->> 'version') is not distinct from version),
   constraint app_versions_published check (status = 'draft' or (manifest is not null and published_at is not null))
 );
 comment on table public.app_versions is 'Versions of apps: draft, then published, deprecated, archived.';
