@@ -37,6 +37,11 @@ export const CATALOGUE = {
   upload_over: caller(409, "The upload is over"),
   upload_expired: caller(410, "The upload has expired"),
 
+  app_not_runnable: caller(409, "The app cannot be run"),
+  queue_full: caller(429, "The company has as many runs waiting as it may", true),
+  run_not_finished: caller(409, "The run is not finished yet", true),
+  idempotency_key_reused: caller(409, "The idempotency key was used for another request"),
+
   size_mismatch: caller(422, "The file does not have the declared size"),
   checksum_mismatch: caller(422, "The file does not have the declared checksum"),
   content_mismatch: caller(422, "The content is not of the declared type"),

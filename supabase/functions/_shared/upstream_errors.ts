@@ -16,6 +16,10 @@ const OWN: Record<string, ErrorCode> = {
   SW032: "upload_busy",
   SW033: "upload_over",
   SW034: "file_too_large",
+  SW040: "app_not_runnable",
+  SW041: "queue_full",
+  SW042: "run_not_finished",
+  SW043: "idempotency_key_reused",
 };
 
 /** Postgres's and PostgREST's codes that mean something to a caller. */

@@ -29,10 +29,13 @@ export function downloadStore(caller: Client, service: Client): DownloadStore {
       return await findObject(caller, item.bucket ?? bucketOfPath(item.path!), item.path!);
     },
     async sign({ bucket, path }, seconds, filename) {
-      const { data, error } = await service.storage.from(bucket)
-        .createSignedUrl(path, seconds, filename === false ? undefined : { download: filename });
+      const { data, error } = await service.storage.from(bucket).createSignedUrl(path, seconds);
       if (error) throw fromStorage(error);
-      return data.signedUrl;
+      if (filename === false) return data.signedUrl;
+      // supabase-js would encode the name twice.
+      const url = new URL(data.signedUrl);
+      url.searchParams.set("download", filename);
+      return url.href;
     },
   };
 }

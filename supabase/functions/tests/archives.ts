@@ -7,7 +7,8 @@ import { crc32 } from "../uploads/content/crc32.ts";
 
 export interface EntryDescription {
   name: string;
-  /** The content: text, base64, or this many zero bytes. Default: empty. */
+  /** The content: text, base64, bytes (not in files), or this many zero bytes. Default: empty. */
+  bytes?: Uint8Array;
   text?: string;
   base64?: string;
   zeros?: number;
@@ -84,6 +85,7 @@ export function joinBytes(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
 
 function content(entry: EntryDescription): Uint8Array {
   if (entry.manifest) return utf8.encode(JSON.stringify(GOOD_MANIFEST));
+  if (entry.bytes) return entry.bytes;
   if (entry.base64 !== undefined) {
     return Uint8Array.from(atob(entry.base64), (c) => c.charCodeAt(0));
   }

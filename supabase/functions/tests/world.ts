@@ -194,3 +194,23 @@ export async function fileRows(world: World, appId = world.appId) {
   if (error) throw error;
   return data;
 }
+
+/** Gives the tests of a file one world. */
+export function withWorld(): () => World {
+  let world: World | undefined;
+  Deno.test.beforeAll(async () => {
+    world = await createWorld();
+  });
+  Deno.test.afterAll(async () => {
+    await world?.stop();
+  });
+  return () => {
+    if (!world) throw new Error("The world does not stand yet.");
+    return world;
+  };
+}
+
+/** A test that may leave connections to the stack open, which are kept for the next one. */
+export function test(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
+}

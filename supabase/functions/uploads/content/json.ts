@@ -39,6 +39,16 @@ const NUMBER = /^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$/;
 const MAX_NUMBER_LENGTH = 1024;
 const LITERALS = new Set(["true", "false", "null"]);
 
+/** Bytes that numbers, true, false and null are made of, and those that only mistakes are. */
+const WORD_BYTES = new Uint8Array(256);
+for (
+  const byte of new TextEncoder().encode(
+    "+-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+  )
+) {
+  WORD_BYTES[byte] = 1;
+}
+
 class JsonMachine {
   #expect: Expect = Expect.Value;
   /** Open containers, true for an object. */
@@ -84,39 +94,38 @@ class JsonMachine {
   }
 
   #structureByte(byte: number, index: number): void {
-    const character = String.fromCharCode(byte);
-    if (/[a-zA-Z0-9+.-]/.test(character)) {
+    if (WORD_BYTES[byte]) {
       if (
         this.#word === "" && this.#expect !== Expect.Value && this.#expect !== Expect.ValueOrEnd
       ) {
-        this.#fail(`an unexpected "${character}"`, index);
+        this.#fail(`an unexpected "${String.fromCharCode(byte)}"`, index);
       }
-      this.#word += character;
+      this.#word += String.fromCharCode(byte);
       if (this.#word.length > MAX_NUMBER_LENGTH) this.#fail("a number that is too long", index);
       return;
     }
     if (this.#word !== "") this.#endWord(index);
-    switch (character) {
-      case " ":
-      case "\t":
-      case "\n":
-      case "\r":
+    switch (byte) {
+      case 0x20:
+      case 0x09:
+      case 0x0a:
+      case 0x0d:
         return;
-      case '"':
+      case 0x22:
         return this.#beginString(index);
-      case "{":
-      case "[":
-        return this.#open(character === "{", index);
-      case "}":
-      case "]":
-        return this.#close(character === "}", index);
-      case ":":
+      case 0x7b:
+      case 0x5b:
+        return this.#open(byte === 0x7b, index);
+      case 0x7d:
+      case 0x5d:
+        return this.#close(byte === 0x7d, index);
+      case 0x3a:
         if (this.#expect !== Expect.Colon) this.#fail('an unexpected ":"', index);
         this.#expect = Expect.Value;
         return;
-      case ",":
+      case 0x2c:
         if (this.#expect !== Expect.CommaOrEnd) this.#fail('an unexpected ","', index);
-        this.#expect = this.#stack.at(-1) ? Expect.Key : Expect.Value;
+        this.#expect = this.#stack[this.#stack.length - 1] ? Expect.Key : Expect.Value;
         return;
       default:
         this.#fail("an unexpected character", index);

@@ -1,0 +1,115 @@
+import { assert, assertEquals } from "../../../scripts/testing/assert.ts";
+import { AppError, CATALOGUE, type ErrorCode } from "../_shared/errors.ts";
+import { manifestJsonSchemaText } from "../_shared/manifest/json_schema.ts";
+import { memoryMegabytes } from "../_shared/manifest/schema.ts";
+import { problemResponse, toAppError } from "../_shared/problem.ts";
+import { publicUrl } from "../_shared/public_url.ts";
+import { bucketOfPath } from "../_shared/storage_paths.ts";
+import {
+  fromDatabase,
+  fromStorage,
+  isExistingObject,
+  isMissingObject,
+} from "../_shared/upstream_errors.ts";
+import { crc32, crc32InScript } from "../uploads/content/crc32.ts";
+
+Deno.test("a problem says the same status as the wire, and nothing of its cause", async () => {
+  for (const code of Object.keys(CATALOGUE) as ErrorCode[]) {
+    const response = problemResponse(
+      new AppError(code, "told", { cause: new Error("hunter2") }),
+      "id",
+    );
+    const text = await response.text();
+    const body = JSON.parse(text);
+    assertEquals([body.status, body.code, body.title], [
+      response.status,
+      code,
+      CATALOGUE[code].title,
+    ]);
+    assertEquals(CATALOGUE[code].fault === "ours", response.status >= 500);
+    assertEquals(response.headers.get("content-type"), "application/problem+json");
+    assert(!text.includes("hunter2"));
+  }
+});
+
+Deno.test("what nobody foresaw is internal, without its message", async () => {
+  const response = problemResponse(toAppError(new Error("password=hunter2")), "id");
+  assertEquals(response.status, 500);
+  assert(!(await response.text()).includes("hunter2"));
+});
+
+Deno.test("the database's errors are named; what they say of hidden things is not repeated", () => {
+  const of = (code: string, message = "row of company 7", details = "") =>
+    fromDatabase({ code, message, details, hint: "" } as never);
+  assertEquals([of("SW002").code, of("SW002").detail], ["not_found", undefined]);
+  assertEquals([of("42501").code, of("42501").detail], ["forbidden", undefined]);
+  assertEquals(of("SW001", "m", '{"field":"version"}').options.errors?.[0].pointer, "/version");
+  assertEquals(of("PGRST303").code, "unauthenticated");
+  for (const code of ["", "PGRST001", "08006", "57P03", "53300", "57014"]) {
+    assertEquals(of(code).code, "unavailable", code);
+  }
+  assertEquals(of("XX000").code, "internal");
+});
+
+Deno.test("Storage's errors are told apart by both of their statuses", () => {
+  assert(isMissingObject({ status: 400, statusCode: "404" }) && isMissingObject({ status: 404 }));
+  assert(!isMissingObject({ status: 400, statusCode: "400" }) && !isMissingObject(null));
+  assert(isExistingObject({ status: 400, statusCode: "409" }));
+  assertEquals(fromStorage({ status: 400, statusCode: "413" }).code, "file_too_large");
+  assertEquals(fromStorage({ status: 503, statusCode: "503" }).code, "unavailable");
+  assertEquals(fromStorage(new TypeError("connection refused")).code, "unavailable");
+  assertEquals(fromStorage({ status: 400, statusCode: "400" }).code, "internal");
+});
+
+Deno.test("signed URLs are under the address that the caller can reach", () => {
+  const request = new Request("http://edge/downloads", {
+    headers: {
+      "x-forwarded-host": "127.0.0.1",
+      "x-forwarded-port": "54321",
+      "x-forwarded-proto": "http",
+    },
+  });
+  const at = (url: string, own: string, configured?: string) =>
+    publicUrl(url, request, { supabase: { url: own } as never, publicUrl: configured });
+  const path = "/storage/v1/object/sign/b/x?token=t";
+  assertEquals(at(`http://kong:8000${path}`, "http://kong:8000"), `http://127.0.0.1:54321${path}`);
+  assertEquals(
+    at(`https://p.supabase.co${path}`, "https://p.supabase.co"),
+    `https://p.supabase.co${path}`,
+  );
+  assertEquals(at(`http://127.0.0.1:9${path}`, "http://127.0.0.1:9"), `http://127.0.0.1:9${path}`);
+  assertEquals(
+    at(`http://kong:8000${path}`, "http://kong:8000", "https://api.example.com"),
+    `https://api.example.com${path}`,
+  );
+});
+
+Deno.test("logs of runs and builds are in one bucket, all else is in the other", () => {
+  assertEquals(bucketOfPath("app_1/runs/2/stdout.log"), "app-logs");
+  assertEquals(bucketOfPath("app_1/builds/2/build.log"), "app-logs");
+  assertEquals(bucketOfPath("app_1/runs/2/outputs/app.log"), "app-storage");
+  assertEquals(bucketOfPath("app_1/1.0.0/app.zip"), "app-storage");
+});
+
+Deno.test("CRC-32 without the runtime's own is the same", () => {
+  const bytes = new TextEncoder().encode("123456789");
+  assertEquals(crc32InScript(bytes, 0), 0xcbf43926);
+  assertEquals(crc32(bytes.subarray(4), crc32(bytes.subarray(0, 4), 0)), 0xcbf43926);
+  assertEquals(
+    crc32InScript(bytes.subarray(4), crc32InScript(bytes.subarray(0, 4), 0)),
+    0xcbf43926,
+  );
+});
+
+Deno.test("memory limits are megabytes, however they are written", () => {
+  const values = [256, "256", "256MB", "256 M", "1GB", "2GiB"].map(memoryMegabytes);
+  assertEquals(values, [256, 256, 256, 256, 1024, 2048]);
+  assert(Number.isNaN(memoryMegabytes("lots")));
+});
+
+Deno.test("the copy of the manifest's schema in docs is the one that is served", async () => {
+  const copy = await Deno.readTextFile(
+    new URL("../../../docs/manifest.schema.json", import.meta.url),
+  );
+  assertEquals(copy, manifestJsonSchemaText());
+});
