@@ -2,7 +2,7 @@
 import { dirname, join } from "node:path";
 import { canReach, findProcessOwner, type ProcessOwner } from "./process_owner.ts";
 import { buildRuntime } from "./postgres_runtime.ts";
-import { serverDirectory } from "./postgres_location.ts";
+import { serverDirectory, sweepServerDirectories } from "./postgres_location.ts";
 import { endStaleServer } from "./postmaster.ts";
 import { freePort, PortInUseError } from "./ports.ts";
 
@@ -43,6 +43,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   const dir = owner && !await canReach(owner, options.dir)
     ? await serverDirectory(options.dir)
     : options.dir;
+  if (owner) await sweepServerDirectories();
   const data = join(dir, "data");
   await endStaleServer(data);
   const bin = await buildRuntime(join(dir, "runtime"), owner);

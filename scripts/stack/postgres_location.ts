@@ -8,7 +8,7 @@ const BASE = "/var/lib/stowage";
 
 /**
  * The directory that belongs to `dir`, created on first use. A random name kept in `dir` ties the
- * two together, so that removing `dir` makes a fresh start; what removed ones left is swept up.
+ * two together, so that removing `dir` makes a fresh start; `sweepServerDirectories` clears what is left.
  */
 export async function serverDirectory(dir: string): Promise<string> {
   const name = await readName(dir) ?? crypto.randomUUID();
@@ -17,7 +17,6 @@ export async function serverDirectory(dir: string): Promise<string> {
   await makeReachable(path);
   await Deno.writeTextFile(join(path, "belongs-to"), dir, { mode: 0o600 });
   await Deno.writeTextFile(nameFile(dir), name);
-  await sweep(path);
   return path;
 }
 
@@ -41,10 +40,11 @@ async function makeReachable(path: string): Promise<void> {
   await Deno.chmod(path, 0o755);
 }
 
-async function sweep(keep: string): Promise<void> {
-  for await (const entry of Deno.readDir(BASE)) {
+/** Removes the directories whose other half is gone. */
+export async function sweepServerDirectories(): Promise<void> {
+  const entries = await Array.fromAsync(Deno.readDir(BASE)).catch(() => []);
+  for (const entry of entries) {
     const path = join(BASE, entry.name);
-    if (path === keep) continue;
     const owner = await Deno.readTextFile(join(path, "belongs-to")).catch(() => "");
     // Without the note it may be one that another process is just making.
     if (owner === "" || await readName(owner) === entry.name) continue;

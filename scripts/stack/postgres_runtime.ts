@@ -13,12 +13,17 @@ import { canReach, type ProcessOwner } from "./process_owner.ts";
 
 const require = createRequire(import.meta.url);
 
-/** Builds the tree at `path` anew (milliseconds) and returns the directory of its executables. */
+/** Builds the tree at `path`, unless it is there, and returns the directory of its executables. */
 export async function buildRuntime(path: string, owner?: ProcessOwner): Promise<string> {
   const native = nativeDirectory();
+  const reachable = owner === undefined || await canReach(owner, join(native, "share/postgresql"));
+  // Another installation, another version, other rights: all of them make another tree.
+  const { mtime } = await Deno.stat(join(native, "bin/postgres"));
+  const origin = JSON.stringify({ native, mtime, reachable });
+  const note = join(path, "built-from.json");
+  if (await Deno.readTextFile(note).catch(() => "") === origin) return join(path, "bin");
   await Deno.remove(path, { recursive: true }).catch(ignoreNotFound);
   await makeDirectory(path);
-  const reachable = owner === undefined || await canReach(owner, join(native, "share/postgresql"));
   const place = reachable ? (from: string, to: string) => Deno.symlink(from, to) : cloneTree;
 
   await cloneTree(join(native, "bin"), join(path, "bin"));
@@ -36,6 +41,7 @@ export async function buildRuntime(path: string, owner?: ProcessOwner): Promise<
     await place(join(native, name), join(path, name));
   }
   await addPgtap(path);
+  await Deno.writeTextFile(note, origin);
   return join(path, "bin");
 }
 
