@@ -22,21 +22,20 @@ const ARCHIVE_TYPES = ["source", "build", "dist"];
 
 /**
  * Writes the version's files below `appDir`: archives extracted, single files at their paths.
- * @param scratchDir for the archives while they are extracted; they are removed
+ * @param app folder: what the names of the version's objects begin with; scratchDir: for the archives while they are extracted, from which they are removed
  * @throws AppError when the files cannot make an app, IntegrityError when they are damaged
  */
 export async function pullApp(
   service: Service,
-  app: { appId: string; version: string; appDir: string; scratchDir: string },
+  files: AppFile[],
+  app: { folder: string; appDir: string; scratchDir: string },
   signal: AbortSignal,
 ): Promise<void> {
-  const files = await persistently(() => service.files(app.appId, app.version), signal);
-  if (files.length === 0) throw new AppError(`Version ${app.version} has no files.`);
-  const prefix = `app_${app.appId}/${app.version}/`;
+  if (files.length === 0) throw new AppError("The version has no files.");
   const single: { file: AppFile; path: string; name: string }[] = [];
   const rank = ({ file_type }: AppFile) => ARCHIVE_TYPES.indexOf(file_type);
   for (const [index, file] of files.toSorted((a, b) => rank(a) - rank(b)).entries()) {
-    if (!file.file_path.startsWith(prefix)) {
+    if (!file.file_path.startsWith(app.folder)) {
       throw new AppError(`The file ${file.file_path} is not in the version's folder.`);
     }
     const path = join(app.scratchDir, `file-${index}`);
@@ -45,7 +44,7 @@ export async function pullApp(
       await extract(path, app.appDir, file, signal);
       await Deno.remove(path);
     } else {
-      single.push({ file, path, name: file.file_path.slice(prefix.length) });
+      single.push({ file, path, name: file.file_path.slice(app.folder.length) });
     }
   }
   await placeSingleFiles(single, app.appDir);

@@ -20,9 +20,8 @@ export async function storeArtifacts(
   lost: AbortSignal,
 ): Promise<StoredPaths> {
   const folder = `app_${run.app_id}/runs/${run.id}`;
-  const earlier = run.attempt > 1 || (run.attempt_history as unknown[]).length > 0
-    ? await persistently(() => service.outputs(run.id), lost)
-    : [];
+  const again = run.attempt > 1 || (run.attempt_history as unknown[]).length > 0;
+  const earlier = again ? await persistently(() => service.outputs(run.id), lost) : [];
   const rows = await Promise.all(
     Object.entries(logs).map(([type, log]) => storeLog(service, run, type, log, folder, lost)),
   );
@@ -43,7 +42,8 @@ export async function storeArtifacts(
     );
   }
   rows.push(...await storeFiles(service, run, outputs, `${folder}/outputs`, lost));
-  await persistently(() => service.replaceOutputs(run.id, rows), lost);
+  if (again) await persistently(() => service.deleteOutputs(run.id), lost);
+  await persistently(() => service.addOutputs(rows), lost);
   const kept = new Set(rows.map((row) => row.output_path));
   for (const bucket of ["app-storage", "app-logs"] as const) {
     const gone = earlier.filter((each) =>

@@ -91,15 +91,13 @@ async function execute(
 ): Promise<Finish> {
   const { service } = context;
   const started = performance.now();
-  const definition = definitionOf(
-    await persistently(() => service.manifest(run.app_id, run.version), stop),
-    context.bounds,
-  );
-  await pullApp(
-    service,
-    { appId: run.app_id, version: run.version, appDir: dir.app, scratchDir: dir.scratch },
-    stop,
-  );
+  const [manifest, files] = await Promise.all([
+    persistently(() => service.manifest(run.app_id, run.version), stop),
+    persistently(() => service.files(run.app_id, run.version), stop),
+  ]);
+  const definition = definitionOf(manifest, context.bounds);
+  const folder = `app_${run.app_id}/${run.version}/`;
+  await pullApp(service, files, { folder, appDir: dir.app, scratchDir: dir.scratch }, stop);
   await requireEntrypoint(dir.app, definition.entrypoint);
   await Deno.writeTextFile(dir.config, JSON.stringify(run.config));
   const prepared = performance.now();

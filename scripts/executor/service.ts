@@ -145,12 +145,17 @@ export class Service {
     return check(answer) ?? [];
   }
 
-  /** Puts the outputs in the place of those that an earlier attempt stored. */
-  async replaceOutputs(runId: string, outputs: Output[]): Promise<void> {
+  async deleteOutputs(runId: string): Promise<void> {
     check(await this.#client.from("app_outputs").delete().eq("run_id", runId));
-    if (outputs.length === 0) return;
+  }
+
+  /** Writes the rows; those of a call that was heard but not answered are written over. */
+  async addOutputs(outputs: Output[]): Promise<void> {
     check(
-      await this.#client.from("app_outputs").insert(outputs as Tables["app_outputs"]["Insert"][]),
+      await this.#client.from("app_outputs").upsert(
+        outputs as Tables["app_outputs"]["Insert"][],
+        { onConflict: "run_id,output_type,output_name" },
+      ),
     );
   }
 

@@ -37,8 +37,36 @@ export function writtenBytes(pids: number[]): number {
 
 /** Whether the process runs no more: gone, or dead and only not yet collected by its parent. */
 export function isDead(pid: number): boolean {
+  return /^[ZX]?$/.test(stateOf(pid));
+}
+
+/**
+ * Kills a process and its descendants with SIGKILL. The process is stopped first: one that is just starting others would leave
+ * behind what is not yet bound to it (bubblewrap's child, until it has asked to die with its parent).
+ */
+export function killTree(root: number): void {
+  if (Deno.build.os !== "linux") return kill(root, "SIGKILL");
+  kill(root, "SIGSTOP");
+  const deadline = performance.now() + STOP_MS;
+  while (!/^[TtZX]?$/.test(stateOf(root)) && performance.now() < deadline);
+  const tree = processTree(root);
+  for (const pid of tree) kill(pid, "SIGKILL");
+}
+
+/** How long a process may take to stop: it is busy in the kernel at most. */
+const STOP_MS = 200;
+
+function kill(pid: number, signal: Deno.Signal): void {
+  try {
+    Deno.kill(pid, signal);
+  } catch {
+    // It ended meanwhile.
+  }
+}
+
+function stateOf(pid: number): string {
   const stat = read(`/proc/${pid}/stat`);
-  return stat === "" || /^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2));
+  return stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3);
 }
 
 export function childrenOf(pid: number): number[] {

@@ -1,6 +1,7 @@
 /** Starts one program under limits, feeds its output on, and ends it when it must end. What all sandboxes of processes share. */
 import type { ControlGroup } from "./cgroups.ts";
 import { type Excess, startMonitor } from "./monitor.ts";
+import { killTree } from "./processes.ts";
 import { KillNow, type SandboxSpec } from "./types.ts";
 
 export interface Program {
@@ -176,12 +177,7 @@ class Terminator {
   }
 
   kill(): void {
-    if (this.#gone) return;
-    try {
-      this.child.kill("SIGKILL");
-    } catch {
-      // It ended meanwhile.
-    }
+    if (!this.#gone) killTree(this.child.pid);
   }
 
   ended(): void {
