@@ -64,6 +64,10 @@ comment on column public.app_cron_skips.reason is
   'unfinished. queue_full, not_runnable: the run was refused (SW041, SW040). invalid: the expression or time zone is not '
   'understood any more, and the schedule was switched off. failed: any other refusal.';
 
+-- As app_runs_config_object: what no run would take is refused before it is due.
+alter table public.app_cron_schedules
+  add constraint app_cron_schedules_config_size check (pg_column_size(config) <= 262144);
+
 -- Indexes
 
 create index app_cron_skips_company_id_created_at_idx on public.app_cron_skips (company_id, created_at desc);

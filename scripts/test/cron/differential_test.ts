@@ -14,9 +14,9 @@ import { type ClockChange, clockChanges, wallClock } from "./clock_changes.ts";
 import { startTestDatabase, type TestDatabase } from "./database.ts";
 
 const DAY = 86_400_000;
-/** The last five years and the next five, seen from the year that this was written in. */
+/** More than five years before and after; fixed, so that the cases are the same each time. */
 const FROM = Date.UTC(2020, 6, 1);
-const TO = Date.UTC(2030, 6, 1);
+const TO = Date.UTC(2032, 0, 1);
 const SEED = 20_250_718;
 
 /** Zones whose clocks change, each in its own way. */
@@ -44,7 +44,7 @@ const CHANGING = [
 ];
 const STEADY = ["UTC", "Asia/Tokyo", "Asia/Kathmandu", "Etc/GMT+11", "Pacific/Kiritimati"];
 
-const EACH_CHANGE = 48;
+const EACH_CHANGE = 44;
 const ANYWHERE = 8_000;
 
 /** Skipped by whole days, or changed in ways that the ten years around us do not show. */
@@ -162,7 +162,6 @@ Deno.test("next_cron_run agrees with croner, but where it means not to", async (
       }`,
     );
   });
-  console.log({ cases: cases.length, changes: changes.length, ...seen, wrong: wrong.length });
   assertEquals(wrong.slice(0, 20), []);
   // A class of differences that never occurs is not tested.
   assert(seen.star > 100 && seen.midnight > 10, JSON.stringify(seen));

@@ -2,7 +2,7 @@
 -- no other schedule of the database is due.
 begin;
 \ir tests.inc
-select plan(81);
+select plan(82);
 
 -- A schedule of the customer, due at a given time.
 create function pg_temp.create_schedule(
@@ -250,14 +250,21 @@ select is(
   (select message from app_cron_skips where schedule_id = pg_temp.id('empty')::uuid),
   'The app has no published version.', 'with the reason');
 
-select pg_temp.create_schedule('huge', '@hourly', '2021-03-08 10:00Z');
-update app_cron_schedules
-set config = jsonb_build_object('text', (select string_agg(gen_random_uuid()::text, '') from generate_series(1, 20000)))
-where id = pg_temp.id('huge')::uuid;
-select is(pg_temp.tick('huge', '2021-03-08 10:00:01Z'), '10:00-10:00 1 failed', 'a config that no run takes is recorded');
-select alike(
-  (select message from app_cron_skips where schedule_id = pg_temp.id('huge')::uuid), '%app_runs_config_object%(23514)',
-  'with the constraint''s name and code');
+select pg_temp.refuses('customer admin', $$
+  update app_cron_schedules
+  set config = jsonb_build_object('text', (select string_agg(gen_random_uuid()::text, '') from generate_series(1, 20000)))
+  where id = '{daily}' $$,
+  '23514', 'new row for relation "app_cron_schedules" violates check constraint "app_cron_schedules_config_size"',
+  'gives a config that no run takes');
+
+-- The due time has been run, with another config.
+update app_cron_schedules set next_run_at = '2021-03-01 10:00Z', config = '{}' where id = pg_temp.id('quarters')::uuid;
+select is(
+  pg_temp.tick('quarters', '2021-03-01 10:00:30Z'), '10:00-10:00 1 failed', 'any other refusal is recorded');
+select is(
+  (select message from app_cron_skips
+   where schedule_id = pg_temp.id('quarters')::uuid and first_due_at = '2021-03-01 10:00Z'),
+  'This idempotency key belongs to a run that was asked for with other values.', 'with its reason');
 
 -- A zone that a newer database no longer has.
 select pg_temp.create_schedule('broken', '@hourly', '2021-03-08 10:00Z');
