@@ -54,8 +54,16 @@ async function start(args: string[]): Promise<number> {
   const stack = await starting;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   console.log(`${render(describe(stack), "pretty")}\nStarted in ${seconds} s. Ctrl-C stops it.`);
-  await signalled;
+  const failed = await Promise.race([
+    signalled.then(() => false),
+    stack.databaseEnded.then(() => true),
+  ]);
   await stack.stop();
+  if (failed) {
+    throw new Error(
+      "Postgres has ended by itself; its log is postgres/postgres.log in the data directory.",
+    );
+  }
   console.log("Stopped.");
   return 0;
 }

@@ -51,6 +51,8 @@ export interface Stack {
   anonKey: string;
   serviceRoleKey: string;
   jwtSecret: string;
+  /** Settles when Postgres has ended, whoever ended it. */
+  databaseEnded: Promise<void>;
   /** Ends every process and closes every port; the data stays. */
   stop(): Promise<void>;
 }
@@ -120,7 +122,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const stack = { apiUrl, dbUrl: postgres.url(), ...publicKeys };
     await writeState(dataDir, { ...stack, pid: Deno.pid });
     started.push(() => clearState(dataDir));
-    return { ...stack, stop };
+    return { ...stack, databaseEnded: postgres.ended, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Stack } from "./mod.ts";
 
-export type StackState = Omit<Stack, "stop"> & { pid: number };
+export type StackState = Omit<Stack, "stop" | "databaseEnded"> & { pid: number };
 
 /** Holds the directory for this process. Throws when another process does. */
 export async function claimDirectory(dir: string): Promise<{ release(): void }> {

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertExists, assertMatch } from "../../testing/assert.ts";
 import { anonClient, serviceClient, startTestStack, TEST_PASSWORD } from "../../testing/stack.ts";
 import { withClient } from "../database.ts";
-import { removeServerDirectory } from "../postgres_location.ts";
+import { removeServerDirectory, sweepServerDirectories } from "../postgres_location.ts";
 
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 const DEADLINE_MS = 60_000;
@@ -239,5 +239,37 @@ Deno.test("mistakes on the command line are explained", async () => {
       assertMatch(run.output(), message);
       assertMatch(run.output(), /Usage:/);
     }
+  });
+});
+
+Deno.test({
+  name: "root starts a stack where nobody else may enter, and its other half is swept up",
+  ignore: Deno.build.os === "windows" || Deno.uid() !== 0,
+  async fn() {
+    const dir = await Deno.makeTempDir({ prefix: "stowage closed " });
+    await Deno.chmod(dir, 0o700);
+    const first = await start(`${dir}/data`, ...FREE);
+    assertMatch(first.output(), /Started in/);
+    const other = `/var/lib/stowage/${await Deno.readTextFile(
+      `${dir}/data/postgres/server-directory`,
+    )}`;
+    assert((await Deno.stat(`${other}/data`)).isDirectory);
+    first.child.kill("SIGTERM");
+    assertEquals((await first.ended).code, 0, first.output());
+    await Deno.remove(dir, { recursive: true });
+    await sweepServerDirectories();
+    assertEquals(await Deno.stat(other).then(() => true, () => false), false);
+  },
+});
+
+Deno.test("a stack whose database ends by itself ends too, and says why", async () => {
+  await withDirectory(async (dir) => {
+    const data = `${dir}/data`;
+    const running = await start(data, ...FREE);
+    const postmaster = Number((await Deno.readTextFile(await findPidFile(data))).split("\n")[0]);
+    Deno.kill(postmaster, "SIGINT");
+    assertEquals((await running.ended).code, 1);
+    assertMatch(running.output(), /Postgres has ended by itself/);
+    assertEquals(await processesOf(data), []);
   });
 });

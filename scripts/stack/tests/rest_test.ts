@@ -286,6 +286,23 @@ Deno.test("the REST API", async (t) => {
       assertEquals([status, error?.code], [500, "57014"]);
     });
 
+    await t.step("schemas that are not exposed do not exist", async () => {
+      const { status, error } = await service.schema("private" as "public").from("shelves")
+        .select();
+      assertEquals([status, error?.code], [406, "PGRST106"]);
+    });
+
+    await t.step("an answer has no more rows than config.toml allows", async () => {
+      const shelves = Array.from(
+        { length: 1001 },
+        (_, at) => ({ name: `bulk ${at}`, owner: bob.id }),
+      );
+      assertEquals((await service.from("shelves").insert(shelves)).error, null);
+      const { data } = await service.from("shelves").select("id");
+      assertEquals(data?.length, 1000);
+      assertEquals((await service.from("shelves").delete().like("name", "bulk %")).error, null);
+    });
+
     await t.step("bad and expired tokens are refused in PostgREST's words", async () => {
       const bad = await raw("/shelves", { headers: { authorization: "Bearer a.b.c" } });
       assertEquals([bad.status, (await bad.json()).code], [401, "PGRST301"]);
