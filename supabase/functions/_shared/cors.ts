@@ -7,11 +7,14 @@ const HEADERS: Record<string, string> = {
 };
 
 /** The answer to a preflight request. */
-export function preflight(methods: string[]): Response {
+export function preflight(request: Request, methods: string[]): Response {
+  const asked = request.headers.get("access-control-request-headers");
   return new Response(null, {
     status: 204,
     headers: {
       ...HEADERS,
+      // Clients add headers of their own, for tracing and the like, which do no harm.
+      ...(asked && { "access-control-allow-headers": asked }),
       "access-control-allow-methods": [...new Set([...methods, "OPTIONS"])].join(", "),
       "access-control-max-age": "86400",
     },

@@ -54,7 +54,12 @@ export function createHandler(name: string, environment: Environment, routes: Ro
       const groups = pattern.exec(path)?.groups;
       return groups || pattern.test(path) ? [{ route, params: { ...groups } }] : [];
     });
-    if (request.method === "OPTIONS") return preflight(matches.map(({ route }) => route.method));
+    if (request.method === "OPTIONS") {
+      return preflight(
+        request,
+        matches.map(({ route }) => route.method),
+      );
+    }
     try {
       const match = matches.find(({ route }) =>
         route.method === (request.method === "HEAD" ? "GET" : request.method)

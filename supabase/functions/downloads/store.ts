@@ -1,5 +1,6 @@
 import type { Client } from "../_shared/caller.ts";
 import { AppError } from "../_shared/errors.ts";
+import { isSafePath } from "../_shared/safe_path.ts";
 import { APP_STORAGE, type Bucket, bucketOfPath } from "../_shared/storage_paths.ts";
 import { fromDatabase, fromStorage } from "../_shared/upstream_errors.ts";
 import type { DownloadItem } from "./schema.ts";
@@ -70,10 +71,8 @@ async function findOutput(caller: Client, id: string): Promise<Visible> {
 
 /** Storage shows an object to a caller exactly where the row that describes it is shown. */
 async function findObject(caller: Client, bucket: Bucket, path: string): Promise<Visible> {
-  // What cannot be a name must not become another path on its way.
-  if (path.split("/").some((segment) => segment === "" || segment === "." || segment === "..")) {
-    throw new AppError("not_found");
-  }
+  // Every name here is a safe path. Another would be part of a URL, and could lead to quite another place.
+  if (!isSafePath(path)) throw new AppError("not_found");
   const { data, error } = await caller.storage.from(bucket).info(path);
   if (error) {
     const known = fromStorage(error);

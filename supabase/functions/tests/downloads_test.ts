@@ -175,6 +175,9 @@ test("hidden and missing are one answer", async () => {
     [{ path: log }, { path: `app_${appId}/runs/${none}/stdout.log` }],
     [{ path: chart }, { path: "../../etc/passwd" }],
     [{ path: chart }, { path: "a//b" }],
+    [{ path: chart }, { path: "%2e%2e/%2e%2e/%2e%2e/bucket" }],
+    [{ path: chart }, { path: `${chart}?x` }],
+    [{ path: chart }, { path: `${chart}#x` }],
     [{ path: chart }, { path: "weird \u0001 name#?%" }],
   ];
   for (const [hidden, missing] of pairs) {

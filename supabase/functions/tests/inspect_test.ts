@@ -182,6 +182,13 @@ Deno.test("accepts plain files of each type", async () => {
       "image/svg+xml",
       text('<?xml version="1.0"?>\n<!-- made by hand -->\n<svg width="1"><path d="M0 0"/></svg>'),
     ],
+    [
+      "image/svg+xml",
+      text(
+        '\ufeff<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">' +
+          "<s:svg xmlns:s='http://www.w3.org/2000/svg'><!-- <script> --><style><![CDATA[a > b {}]]></style></s:svg>",
+      ),
+    ],
     ["application/json", text('{"a":[1,-2.5e+3,true,null,"\\u00e9\\n",{}],"b":[]}')],
     ["application/json", text(" 12 ")],
     ["text/html", text("\n<!doctype html><p>hi</p>")],

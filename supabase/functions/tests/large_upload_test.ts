@@ -59,6 +59,8 @@ function zipOf(size: number, method: 0 | 8): Uint8Array<ArrayBuffer> {
 
 /** Peak resident memory of the process that serves uploads, in bytes. */
 async function peakMemory(): Promise<number> {
+  // Elsewhere nobody tells; what is asserted of the files holds all the same.
+  if (Deno.build.os !== "linux") return 0;
   for await (const { name } of Deno.readDir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const [command, status] = await Promise.all([
