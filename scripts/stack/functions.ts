@@ -14,6 +14,8 @@ export interface FunctionsOptions {
   signer: Signer;
   apiUrl: string;
   dbUrl: string;
+  /** Where functions may write; made anew, and removed at the end. */
+  tempDir: string;
   log: (line: string) => void;
   /** The folder that holds one folder per function; default supabase/functions. */
   dir?: string;
@@ -42,7 +44,10 @@ export async function startFunctions(options: FunctionsOptions): Promise<Functio
   const dir = options.dir ?? projectPath("supabase/functions");
   const limits = { ...LIMITS, ...options.limits };
   const secrets = await readSecrets(join(dir, ".env"));
-  const tempDir = await Deno.makeTempDir({ prefix: "stowage-functions-" });
+  const { tempDir } = options;
+  // What a killed stack left.
+  await Deno.remove(tempDir, { recursive: true }).catch(() => {});
+  await Deno.mkdir(tempDir, { recursive: true });
   const running = new Map<string, FunctionProcess>();
   const retired = new Set<Promise<void>>();
 

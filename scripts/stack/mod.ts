@@ -4,7 +4,7 @@
  * Postgres is the real one. Everything else stands in for the platform's servers and is held to
  * their behaviour by tests; nothing in `supabase/` knows of it.
  */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Pool } from "pg";
 import { startAuth } from "./auth.ts";
 import { type Config, loadConfig } from "./config.ts";
@@ -59,7 +59,9 @@ export interface Stack {
 
 /** Starts a stack on `options.dataDir`: fresh if the directory is, otherwise with what it holds. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { dataDir, log = () => {} } = options;
+  const { log = () => {} } = options;
+  // The servers run in directories of their own.
+  const dataDir = resolve(options.dataDir);
   const config = await loadConfig();
   await Deno.mkdir(dataDir, { recursive: true });
   // What has been started, to be stopped in the opposite order.
@@ -102,6 +104,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       signer,
       apiUrl,
       dbUrl: postgres.url(),
+      tempDir: join(dataDir, "functions"),
       dir: options.functionsDir,
       limits: options.functionLimits,
       log,

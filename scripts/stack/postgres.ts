@@ -27,8 +27,6 @@ export interface PostgresOptions {
 
 export interface Postgres {
   port: number;
-  /** True when this start created the cluster. */
-  fresh: boolean;
   /** A connection string for a login role. */
   url(role?: string): string;
   /** Settles when the server has ended, whoever ended it. */
@@ -47,8 +45,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   const data = join(dir, "data");
   await endStaleServer(data);
   const bin = await buildRuntime(join(dir, "runtime"), owner);
-  const fresh = !await exists(data);
-  if (fresh) await createCluster(bin, data, owner);
+  if (!await exists(data)) await createCluster(bin, data, owner);
 
   for (let attempt = 1;; attempt++) {
     const port = options.port || freePort(HOST);
@@ -63,7 +60,6 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
       });
       return {
         port,
-        fresh,
         url: (role = "postgres") => `postgresql://${role}:${PASSWORD}@${HOST}:${port}/postgres`,
         ...server,
       };

@@ -1,3 +1,4 @@
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertExists, assertMatch } from "../../testing/assert.ts";
 import { anonClient, serviceClient, startTestStack, TEST_PASSWORD } from "../../testing/stack.ts";
@@ -88,7 +89,8 @@ const FREE = ["--port", "0", "--db-port", "0"];
 Deno.test("a stack starts, tells its state, stops, and starts again with its data", async () => {
   await withDirectory(async (dir) => {
     const data = `${dir}/data`;
-    const first = await start(data, ...FREE);
+    // Relative paths are the caller's.
+    const first = await start(relative(Deno.cwd(), data), ...FREE);
     assertMatch(first.output(), /API URL: http:\/\/127\.0\.0\.1:\d+/);
     const json = await status(data, "json");
     assertEquals(json.code, 0, json.text);
