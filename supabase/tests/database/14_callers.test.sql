@@ -1,0 +1,108 @@
+-- Who is asking: nobody becomes the service, a superadmin or somebody else by saying so.
+begin;
+\ir tests.inc
+select plan(59);
+
+-- The service is the role that the request runs as, and nothing that a request may say
+
+select pg_temp.answers(actor, 'select private.is_service()', expected, case expected when 'true' then 'is the service' else 'is not the service' end)
+from (values ('service', 'true'), ('operator', 'true'), ('nobody', 'false'), ('customer owner', 'false'), ('superadmin', 'false')) actors (actor, expected);
+select pg_temp.refuses('anonymous', 'select private.is_service()', '42501', 'permission denied for function is_service',
+  'cannot even ask whether it is the service');
+
+create function pg_temp.claim(claims jsonb) returns void language sql as $$
+  select set_config('request.jwt.claims', claims::text, true),
+    set_config('request.jwt.claim.role', coalesce(claims ->> 'role', ''), true)
+$$;
+grant execute on function pg_temp.claim(jsonb) to public;
+select pg_temp.answers('nobody', format($$ select private.is_service() from pg_temp.claim('%s') $$, claims), 'false',
+  'is not the service by claiming ' || claims::text)
+from unnest(array[
+  '{"role": "service_role"}', '{"role": "postgres"}', '{"role": "supabase_admin"}', '{"sub": null, "role": "service_role"}',
+  '{"role": "authenticated", "app_metadata": {"role": "service_role", "superadmin": true}}']::jsonb[]) claims;
+select set_config('request.jwt.claim.role', '', true);
+select pg_temp.answers('nobody', format($$ select private.is_superadmin() from pg_temp.claim('%s') $$, claims), 'false',
+  'is no superadmin by claiming ' || claims::text)
+from unnest(array[
+  '{"role": "authenticated", "app_metadata": {"superadmin": true}}', '{"role": "authenticated", "user_metadata": {"is_superadmin": true}}',
+  '{"role": "service_role"}', '{}']::jsonb[]) claims;
+select set_config('request.jwt.claim.role', '', true);
+select pg_temp.answers('nobody', $$
+  select cardinality(private.my_company_ids()) from pg_temp.claim('{"role": "authenticated", "company_id": "{customer company}",
+    "app_metadata": {"company_ids": ["{customer company}"]}}') $$, '0', 'is in no company by claiming so');
+select set_config('request.jwt.claim.role', '', true);
+-- Definer functions run as their owner; who asks does not change by that.
+create function pg_temp.ask_as_owner() returns boolean language sql security definer set search_path = '' as $$ select private.is_service() $$;
+grant execute on function pg_temp.ask_as_owner() to public;
+select pg_temp.answers('customer owner', 'select pg_temp.ask_as_owner()', 'false', 'is not the service inside a definer function');
+select pg_temp.answers('service', 'select pg_temp.ask_as_owner()', 'true', 'is the service inside a definer function');
+
+-- A token without a subject is nobody
+
+select pg_temp.answers('nobody', $$ select cardinality(private.my_company_ids()) from pg_temp.claim('{"role": "authenticated"}') $$, '0',
+  'has no company without a subject');
+select pg_temp.answers('nobody', $$ select private.is_superadmin() from pg_temp.claim('{"role": "authenticated"}') $$, 'false',
+  'is no superadmin without a subject');
+select pg_temp.refuses('nobody', $$
+  with claimed as materialized (select pg_temp.claim('{"role": "authenticated"}')) select create_company('x-y-z', 'Name') from claimed $$,
+  'SW003', 'Sign in to create a company.', 'cannot create a company without a subject');
+
+-- The predicates
+
+select pg_temp.answers(actor, format($$ select '{customer company}' = any (private.my_company_ids('%s')) $$, role), expected,
+  format('%s a company with at least the role %s', case expected when 'true' then 'has' else 'has not' end, role))
+from (values
+  ('customer member', 'member', 'true'), ('customer member', 'admin', 'false'), ('customer member', 'owner', 'false'),
+  ('customer admin', 'member', 'true'), ('customer admin', 'admin', 'true'), ('customer admin', 'owner', 'false'),
+  ('customer owner', 'member', 'true'), ('customer owner', 'admin', 'true'), ('customer owner', 'owner', 'true'),
+  ('superadmin', 'owner', 'true'), ('publisher owner', 'member', 'false')) actors (actor, role, expected);
+select pg_temp.answers(actor, $$ select '{private app}' = any (private.my_published_app_ids('admin')) $$, expected,
+  case expected when 'true' then 'publishes the app' else 'does not publish the app' end)
+from (values ('customer owner', 'false'), ('publisher member', 'false'), ('publisher admin', 'true'), ('superadmin', 'true')) actors (actor, expected);
+select pg_temp.answers(actor, $$ select '{private app}' = any (private.my_assigned_app_ids()) $$, expected,
+  case expected when 'true' then 'is assigned the app' else 'is not assigned the app' end)
+from (values ('customer member', 'true'), ('outsider', 'false'), ('publisher owner', 'false'), ('nobody', 'false')) actors (actor, expected);
+
+-- Rows do not move to where the caller may not put them, not even if somebody granted the columns
+
+grant update on app_cron_schedules, app_versions, companies to authenticated;
+select pg_temp.learn('schedule', 'customer admin', $$
+  insert into app_cron_schedules (app_id, company_id, cron_expression) values ('{private app}', '{customer company}', '@daily') returning id $$);
+insert into app_assignments (app_id, company_id) values (pg_temp.id('private app')::uuid, pg_temp.id('outsider company')::uuid);
+-- Alone these triggers would refuse already; here it is about the policies.
+alter table app_cron_schedules disable trigger user;
+alter table app_versions disable trigger user;
+select pg_temp.refuses('customer admin', $$ update app_cron_schedules set company_id = '{outsider company}' $$, '42501',
+  'new row violates row-level security policy for table "app_cron_schedules"', 'cannot give a schedule to another company');
+select pg_temp.refuses('publisher admin', $$ update app_versions set app_id = '{outsider app}' $$,
+  '42501', 'new row violates row-level security policy for table "app_versions"', 'cannot give a version to another publisher');
+select pg_temp.refuses('customer owner', $$ update companies set id = gen_random_uuid(), slug = gen_random_uuid()::text $$, '42501',
+  'new row violates row-level security policy for table "companies"', 'cannot make another company of the own one');
+
+-- Executors
+
+select pg_temp.answers('service', $$
+  select concat_ws(' ', id = '{executor}', capacity, labels, version, last_seen_at = now())
+  from register_executor('{executor}', 4, '{"region": "eu"}', '1.2.3') $$, 't 4 {"region": "eu"} 1.2.3 t', 'registers an executor');
+select pg_temp.answers('service', $$ select capacity || version from register_executor('{executor}', 8, '{}', '1.3.0') $$, '81.3.0',
+  'registers it again, with what changed');
+select pg_temp.allows('service', $$ select from claim_app_runs('{executor}') where false $$, 'claims', 0);
+select pg_temp.answers('service', $$ select capacity || version from executors where id = '{executor}' $$, '81.3.0', 'keeps what it registered with');
+select pg_temp.refuses('service', format($$ select register_executor('{executor}', %s) $$, arguments), '23514',
+  format('new row for relation "executors" violates check constraint "executors_%s"', name), 'cannot register with ' || arguments)
+from (values ('0', 'capacity_range'), ('10001', 'capacity_range'), ($$1, '[]'$$, 'labels_object')) bad (arguments, name);
+select pg_temp.refuses('service', $$ select register_executor('') $$, 'SW001', 'executor_id takes 1 to 200 characters.',
+  'cannot register an executor without a name', 'executor_id');
+
+-- What is behind the API stays there
+
+select pg_temp.refuses(actor, 'select from private.company_lanes', '42501', 'permission denied for table company_lanes',
+  'cannot read the lanes of the queue')
+from unnest(array['anonymous', 'customer owner', 'superadmin', 'service']) actor;
+select pg_temp.refuses(actor, $$ select private.storage_in_use('{publisher company}') $$, '42501', 'permission denied for function storage_in_use',
+  'cannot ask how much a company stores')
+from unnest(array['anonymous', 'customer owner', 'service']) actor;
+select pg_temp.refuses('customer owner', $$ truncate app_runs $$, '42501', 'permission denied for table app_runs', 'cannot truncate a table');
+
+select * from finish();
+rollback;
