@@ -12,7 +12,8 @@
 --   SW021  version has no manifest, or no files         SW040  app cannot be run
 --   SW022  no such change of status                     SW041  queue limit of the company reached
 --   SW023  a file of the version is being uploaded      SW042  run is not finished
---                                                       SW043  idempotency key was used for another request
+--   SW050  invalid cron expression                      SW043  idempotency key was used for another request
+--   SW051  unknown time zone
 
 create schema private;
 comment on schema private is

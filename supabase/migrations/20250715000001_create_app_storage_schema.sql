@@ -623,9 +623,6 @@ set search_path = ''
 as $$
 begin
   perform private.require_runnable_app(new.app_id, new.company_id);
-  if not exists (select from pg_catalog.pg_timezone_names where name = new.timezone) then
-    perform private.raise_error('SW001', format('There is no time zone %s.', new.timezone), 'timezone');
-  end if;
   return new;
 end;
 $$;
@@ -635,8 +632,7 @@ create trigger guard_new_schedule before insert on public.app_cron_schedules
 
 create trigger guard_changed_schedule before update on public.app_cron_schedules
   for each row when (
-    (old.app_id, old.company_id, old.timezone) is distinct from (new.app_id, new.company_id, new.timezone)
-    or (new.is_active and not old.is_active))
+    (old.app_id, old.company_id) is distinct from (new.app_id, new.company_id) or (new.is_active and not old.is_active))
   execute function private.guard_schedule();
 
 -- Triggers: an app that a company loses stops running for it

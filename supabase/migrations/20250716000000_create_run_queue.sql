@@ -81,6 +81,9 @@ begin
   if not private.is_service() and coalesce(p_run_type not in ('manual', 'test'), true) then
     perform private.raise_error('SW001', 'run_type takes manual or test.', 'run_type');
   end if;
+  if not private.is_service() and starts_with(p_idempotency_key, 'cron:') then
+    perform private.raise_error('SW001', 'Keys that begin with cron: are those of schedules.', 'idempotency_key');
+  end if;
   if p_config is null or not private.is_object(p_config) then
     perform private.raise_error('SW001', 'config must be a JSON object.', 'config');
   end if;

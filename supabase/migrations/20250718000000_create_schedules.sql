@@ -553,19 +553,6 @@ to authenticated, service_role;
 
 -- Triggers: a schedule knows when it is due next
 
--- As before, but for the time zone, which plan_schedule checks together with the expression.
-create or replace function private.guard_schedule()
-returns trigger
-language plpgsql
-security definer -- asks for apps and companies whatever the caller sees
-set search_path = ''
-as $$
-begin
-  perform private.require_runnable_app(new.app_id, new.company_id);
-  return new;
-end;
-$$;
-
 create function private.plan_schedule()
 returns trigger
 language plpgsql
