@@ -30,6 +30,7 @@ export interface Expectation {
 }
 
 const MAX_FIELDS = 10;
+const READ_BYTES = 64 * 1024;
 
 /**
  * Hands the request's file to `use`, having read no further than its beginning. Refuses what can be refused by then:
@@ -88,9 +89,34 @@ function rawFile(request: Request): FoundFile {
   };
 }
 
-/** Where reading stops early the rest is not cancelled: whoever refuses it reads it out (see `mod.ts`). */
+/**
+ * The body's bytes, in one buffer that each step overwrites. Where reading stops early the rest is not cancelled: whoever
+ * refuses it reads it out (see `mod.ts`).
+ */
 async function* rawChunks(body: Request["body"]): AsyncGenerator<Uint8Array> {
-  if (body) yield* namingFailure(body.values({ preventCancel: true }));
+  if (body) yield* namingFailure(reusingBuffer(body));
+}
+
+async function* reusingBuffer(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = body.getReader({ mode: "byob" });
+  } catch {
+    // A body that was not received from the network lends no buffer.
+    yield* body.values({ preventCancel: true });
+    return;
+  }
+  try {
+    let buffer = new Uint8Array(READ_BYTES);
+    for (;;) {
+      const { value, done } = await reader.read(buffer);
+      if (done) return;
+      yield value;
+      buffer = new Uint8Array(value.buffer);
+    }
+  } finally {
+    reader.releaseLock();
+  }
 }
 
 /** User metadata from the header `x-metadata`: JSON in base64. What cannot be read counts as none. */
