@@ -1,6 +1,8 @@
 /** Executors as processes on a real stack: what a run goes through, and what happens when something fails. */
 import { assert, assertEquals } from "../../testing/assert.ts";
-import { type App, eventually, type Row, World } from "./world.ts";
+import { isDead, processTree } from "../sandbox/processes.ts";
+import { type App, eventually, type ExecutorProcess, type Row, World } from "./world.ts";
+import { startProxy } from "./proxy.ts";
 
 const FAST = ["--poll-interval", "0.05", "--sandbox", "bubblewrap"];
 
@@ -9,7 +11,7 @@ Deno.test("executors", async (t) => {
   try {
     const executor = await world.executor([...FAST, "--concurrency", "3", "--lease", "3"]);
     for (const [name, check] of Object.entries(CASES)) {
-      if (!await t.step(name, () => check(world))) console.error(executor.text);
+      if (!await t.step(name, () => check(world, executor))) console.error(executor.text);
     }
     assertEquals(await executor.kill("SIGTERM"), 0, executor.text);
     for (const [name, check] of Object.entries(CASES_OF_THEIR_OWN)) {
@@ -21,7 +23,7 @@ Deno.test("executors", async (t) => {
 });
 
 /** Run by one executor that all share. */
-const CASES: Record<string, (world: World) => Promise<void>> = {
+const CASES: Record<string, (world: World, executor: ExecutorProcess) => Promise<void>> = {
   "an app runs to success, with logs, result and files": async (world) => {
     const app = await world.app({ files: "works" });
     const id = await world.request(app, { config: { numbers: [1, 2, 39] } });
@@ -172,7 +174,7 @@ const CASES: Record<string, (world: World) => Promise<void>> = {
     const run = await world.until(id, "cancelled", "success", "failed");
     assertEquals([run.status, run.error_message], ["cancelled", "Cancelled while it was running."]);
   },
-  "a run that lost its lease is dropped": async (world) => {
+  "a run that lost its lease is dropped": async (world, executor) => {
     const app = await world.app({ files: "waits" });
     const id = await world.request(app, { config: { ms: 30_000 } });
     const { executor_id } = await world.until(id, "running");
@@ -184,7 +186,7 @@ const CASES: Record<string, (world: World) => Promise<void>> = {
       error_message: "elsewhere",
     });
     assertEquals(answer.data, "finished");
-    await eventually("no app is left", () => processes(id).length === 0 ? true : null);
+    await eventually("no app is left", () => appsOf(executor).length === 0 ? true : null);
     const run = await world.row(id);
     assertEquals([run.status, run.error_message], ["failed", "elsewhere"]);
   },
@@ -240,6 +242,81 @@ const CASES_OF_THEIR_OWN: Record<string, (world: World) => Promise<void>> = {
     const drain = await world.executor([...FAST, "--drain"]);
     assertEquals(await drain.exited, 0);
     assertEquals(await statuses(world, ids), { success: 3 });
+  },
+  "the server is away for a while: the run finishes all the same": async (world) => {
+    const proxy = startProxy(world.stack.apiUrl);
+    try {
+      const app = await world.app({ files: "waits" });
+      const executor = await world.executor([...FAST, "--url", proxy.url, "--lease", "30"]);
+      const id = await world.request(app, { config: { ms: 300 } });
+      await world.until(id, "running");
+      proxy.away = true;
+      await executor.logged("claim failed");
+      const other = await world.request(app, { config: { ms: 1 } });
+      await eventually("the app ended", () => appsOf(executor).length === 0 ? true : null);
+      proxy.away = false;
+      const run = await world.until(id, "success", "failed", "pending");
+      assertEquals([run.status, run.attempt, run.attempt_history], ["success", 1, []]);
+      assertEquals((await world.until(other, "success", "failed")).status, "success");
+      assertEquals(await executor.kill("SIGTERM"), 0);
+    } finally {
+      await proxy.close();
+    }
+  },
+  "the server stays away: the app is ended when its lease is": async (world) => {
+    const proxy = startProxy(world.stack.apiUrl);
+    try {
+      const app = await world.app({ files: "waits" });
+      const executor = await world.executor([...FAST, "--url", proxy.url, "--lease", "1"]);
+      const id = await world.request(app, { config: { ms: 60_000 } });
+      await world.until(id, "running");
+      proxy.away = true;
+      await executor.logged("lost run");
+      await eventually("no app is left", () => appsOf(executor).length === 0 ? true : null);
+      await world.client.rpc("cancel_app_run", { run_id: id });
+      proxy.away = false;
+      assertEquals((await world.until(id, "cancelled")).attempt, 1);
+      assertEquals(await executor.kill("SIGTERM"), 0);
+    } finally {
+      await proxy.close();
+    }
+  },
+  "an executor that is killed takes its apps with it, and the next one cleans up": async (
+    world,
+  ) => {
+    const workDir = await Deno.makeTempDir({ prefix: "stowage work " });
+    await Deno.chmod(workDir, 0o711);
+    try {
+      const app = await world.app({ files: "ignores-sigterm" });
+      const args = [...FAST, "--work-dir", workDir, "--lease", "1"];
+      const executor = await world.executor(args);
+      const id = await world.request(app, { max_attempts: 1 });
+      await world.until(id, "running");
+      const apps = await eventually("the app and its child run", () => {
+        const pids = appsOf(executor);
+        return pids.length >= 4 ? pids : null;
+      });
+      await executor.kill("SIGKILL");
+      await eventually("no app is left", () => apps.every(isDead) ? true : null);
+      assertEquals([...Deno.readDirSync(workDir)].length, 1, "its folder is left");
+      const next = await world.executor(args);
+      const run = await world.until(id, "failed");
+      assert(run.error_message.includes("was lost during attempt 1"), run.error_message);
+      assertEquals(
+        [...Deno.readDirSync(workDir)].length,
+        1,
+        "only the folder of the next one is left",
+      );
+      assertEquals(await next.kill("SIGTERM"), 0);
+      assertEquals([...Deno.readDirSync(workDir)].length, 0);
+    } finally {
+      await Deno.remove(workDir, { recursive: true });
+    }
+  },
+  "a key that the server refuses is named": async (world) => {
+    const executor = world.start([...FAST], { SUPABASE_SECRET_KEY: "sb_secret_not_this_one" });
+    assertEquals(await executor.exited, 2);
+    assert(executor.text.includes("refuses the key"), executor.text);
   },
   "two executors and 200 runs: each run exactly once": async (world) => {
     const companies = await Promise.all([world.company(), world.company()]);
@@ -327,14 +404,7 @@ async function statuses(world: World, ids: string[]): Promise<Record<string, num
   return counts;
 }
 
-/** Processes with this in their environment or command line, of those that can be looked into. */
-function processes(text: string): string[] {
-  return [...Deno.readDirSync("/proc")].filter((entry) => /^\d+$/.test(entry.name)).map((entry) => {
-    try {
-      return Deno.readTextFileSync(`/proc/${entry.name}/environ`) +
-        Deno.readTextFileSync(`/proc/${entry.name}/cmdline`);
-    } catch {
-      return "";
-    }
-  }).filter((each) => each.includes(text));
+/** Processes that the executor started and that are not yet dead. */
+function appsOf(executor: ExecutorProcess): number[] {
+  return processTree(executor.pid).slice(1).filter((pid) => !isDead(pid));
 }

@@ -135,11 +135,16 @@ export class World {
     });
   }
 
-  /** Starts an executor and waits until it claims. */
-  async executor(args: string[] = [], env: Record<string, string> = {}): Promise<ExecutorProcess> {
+  start(args: string[], env: Record<string, string> = {}): ExecutorProcess {
     const executor = new ExecutorProcess(this.stack, args, env);
     this.#executors.add(executor);
     executor.exited.then(() => this.#executors.delete(executor));
+    return executor;
+  }
+
+  /** Starts an executor and waits until it has its sandbox. */
+  async executor(args: string[] = [], env: Record<string, string> = {}): Promise<ExecutorProcess> {
+    const executor = this.start(args, env);
     await executor.logged("executor started");
     return executor;
   }
