@@ -286,6 +286,29 @@ test("an upload is given up, and its object goes with it", async () => {
   );
 });
 
+test("an upload past its time is refused, and the next one that begins clears it away", async () => {
+  const [appId, otherApp] = [await newApp(), await newApp()];
+  const bytes = archive("1");
+  const begun = await call(world(), world().publisher, "uploads", {
+    json: await declare(world(), bytes, { app_id: appId }),
+  });
+  await send(begun, bytes, "application/zip");
+  const { id } = begun.body.upload;
+  const past = new Date(0).toISOString();
+  const { error } = await world().service.from("app_uploads").update({ expires_at: past }).eq(
+    "id",
+    id,
+  );
+  assertEquals(error, null);
+  const late = await call(world(), world().publisher, `uploads/${id}/complete`);
+  assertEquals([late.status, late.body.code], [410, "upload_expired"]);
+  const other = await declare(world(), bytes, { app_id: otherApp });
+  assertEquals((await call(world(), world().publisher, "uploads", { json: other })).status, 201);
+  assertEquals(await objectNames(world(), appId), []);
+  const shown = await call(world(), world().publisher, `uploads/${id}`, { method: "GET" });
+  assertEquals(shown.body.upload.status, "expired");
+});
+
 test("what begins an upload is checked field by field, all at once", async () => {
   const bytes = archive("1");
   const good = await declare(world(), bytes);
