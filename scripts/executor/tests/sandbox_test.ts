@@ -1,6 +1,7 @@
 /** Hostile and ordinary apps in bubblewrap, as root and as an ordinary user. */
 import dgram from "node:dgram";
 import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "../../testing/assert.ts";
 import { isRoot, ordinaryRunner, ownRunner, type Runner } from "./as_user.ts";
 import { runApp, type RunResult } from "./run_app.ts";
@@ -283,6 +284,31 @@ Deno.test("bubblewrap", async (t) => {
   } finally {
     for (const runner of runners) await runner.close();
   }
+});
+
+Deno.test("what the executor inherited is not open in the app", async () => {
+  const probe = fileURLToPath(new URL("run_app.ts", import.meta.url));
+  const { stdout, stderr } = await new Deno.Command("/bin/sh", {
+    // A folder of the host, as a descriptor that nothing else uses.
+    args: [
+      "-c",
+      'exec "$@" 6</etc',
+      "sh",
+      Deno.execPath(),
+      "run",
+      "-A",
+      probe,
+      '{"app":"looks-for-secrets"}',
+    ],
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  const text = new TextDecoder();
+  assert(stdout.length > 0, text.decode(stderr));
+  const result: RunResult = JSON.parse(text.decode(stdout));
+  const { descriptors, status } = JSON.parse(result.stdout);
+  assertEquals(descriptors.filter((path: string) => /^\/(?!dev\/null$)/.test(path)), []);
+  if (isRoot()) assert(/^Groups:\s*$/m.test(status), "no group of root's is kept");
 });
 
 Deno.test("limits hold without control groups for root, too", async () => {
