@@ -1,7 +1,6 @@
 /** One Edge Function's process: started when first asked for, ended when it is past its limits. */
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import type { FunctionLimits } from "./functions.ts";
 import { freePort } from "./ports.ts";
 import { PROJECT_DIR, projectPath } from "./project.ts";
 
@@ -10,6 +9,13 @@ export interface FunctionSource {
   entrypoint: string;
   importMap?: string;
   verifyJwt: boolean;
+}
+
+/** What one process may use before it is ended. */
+export interface FunctionLimits {
+  memoryBytes: number;
+  /** Until the first byte of the answer. */
+  requestMs: number;
 }
 
 export interface ProcessOptions {

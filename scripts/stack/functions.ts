@@ -2,7 +2,12 @@
 import { join } from "node:path";
 import type { Config } from "./config.ts";
 import { functionConfig } from "./config.ts";
-import { FunctionProcess, type FunctionSource, WorkerError } from "./function_process.ts";
+import {
+  type FunctionLimits,
+  FunctionProcess,
+  type FunctionSource,
+  WorkerError,
+} from "./function_process.ts";
 import type { Keys } from "./keys.ts";
 import { projectPath } from "./project.ts";
 import type { Signer } from "./signer.ts";
@@ -19,14 +24,6 @@ export interface FunctionsOptions {
   log: (line: string) => void;
   /** The folder that holds one folder per function; default supabase/functions. */
   dir?: string;
-  /** What one process may use before it is ended; by default the platform's limits. */
-  limits?: Partial<FunctionLimits>;
-}
-
-export interface FunctionLimits {
-  memoryBytes: number;
-  /** Until the first byte of the answer. */
-  requestMs: number;
 }
 
 export interface FunctionsServer {
@@ -42,7 +39,6 @@ const CHANGE_SETTLES_MS = 100;
 
 export async function startFunctions(options: FunctionsOptions): Promise<FunctionsServer> {
   const dir = options.dir ?? projectPath("supabase/functions");
-  const limits = { ...LIMITS, ...options.limits };
   const secrets = await readSecrets(join(dir, ".env"));
   const { tempDir } = options;
   // What a killed stack left.
@@ -66,7 +62,7 @@ export async function startFunctions(options: FunctionsOptions): Promise<Functio
     if (current?.alive) return current;
     const process = new FunctionProcess(source, {
       env: { ...secrets, ...platformEnv(options), SUPABASE_FUNCTION_SLUG: source.name },
-      limits,
+      limits: LIMITS,
       tempDir,
       log: options.log,
     });

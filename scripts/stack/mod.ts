@@ -9,7 +9,7 @@ import { Pool } from "pg";
 import { startAuth } from "./auth.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { prepareDatabase } from "./database.ts";
-import { type FunctionLimits, startFunctions } from "./functions.ts";
+import { startFunctions } from "./functions.ts";
 import { startGateway } from "./gateway.ts";
 import { type Keys, keyToRole, loadKeys } from "./keys.ts";
 import { type Postgres, startPostgres } from "./postgres.ts";
@@ -33,8 +33,6 @@ export interface StackOptions {
   functions?: boolean;
   /** The folder with one folder per function (default supabase/functions). */
   functionsDir?: string;
-  /** What a function may use (default: the platform's limits). */
-  functionLimits?: Partial<FunctionLimits>;
   /** Whether data survives a crash of the machine, at some cost in speed (default true). */
   durable?: boolean;
   /** Receives each line of the servers' logs. */
@@ -106,7 +104,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       dbUrl: postgres.url(),
       tempDir: join(dataDir, "functions"),
       dir: options.functionsDir,
-      limits: options.functionLimits,
       log,
     });
     started.push(() => functions?.close());

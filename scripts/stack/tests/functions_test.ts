@@ -5,13 +5,14 @@ import {
   assertLess,
   assertMatch,
   assertNotEquals,
+  assertRejects,
 } from "../../testing/assert.ts";
 import { anonClient, createUser, startTestStack } from "../../testing/stack.ts";
+import { FunctionProcess, WorkerError } from "../function_process.ts";
 import type { Stack } from "../mod.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const FIXTURES = fileURLToPath(new URL("functions", import.meta.url));
-const REQUEST_LIMIT_MS = 2_000;
 /** More than a function may use. */
 const SIZE_MIB = 300;
 
@@ -39,7 +40,6 @@ async function withFunctions(
   );
   const stack = await startTestStack({
     functionsDir: dir,
-    functionLimits: { requestMs: REQUEST_LIMIT_MS },
     log: (line) => logs.push(line),
   });
   try {
@@ -193,9 +193,22 @@ Deno.test("Edge Functions", async (t) => {
     });
 
     await t.step("a function that does not answer is ended", async () => {
-      const response = await call("/stuck");
-      assertEquals(response.status, 504);
-      assertEquals((await response.json()).code, "IDLE_TIMEOUT");
+      const process = new FunctionProcess({
+        name: "stuck",
+        entrypoint: `${dir}/stuck/index.ts`,
+        verifyJwt: false,
+      }, {
+        env: {},
+        limits: { memoryBytes: 256 * MEBIBYTE, requestMs: 500 },
+        tempDir: dir,
+        log: (line) => logs.push(line),
+      });
+      const request = new Request("http://localhost/stuck");
+      const error = await assertRejects(() => process.fetch(request), WorkerError);
+      assertEquals([error.status, error.code], [504, "IDLE_TIMEOUT"]);
+      // Ended, though it hears no polite signal.
+      await process.stop();
+      assertEquals(process.alive, false);
     });
 
     await t.step("a change of code takes effect", async () => {
