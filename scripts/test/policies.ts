@@ -39,6 +39,11 @@ async function findKiller(
   await session.query("begin");
   try {
     await session.query(mutant.sql);
+    // The cases of the table alone notice nearly everything, in a fraction of the time.
+    await session.query("select set_config('stowage_tests.relation', $1, true)", [mutant.table]);
+    const matrix = files.find(({ name }) => name === MATRIX);
+    if (matrix && (await runInside(session, matrix)).failed > 0) return matrix.name;
+    await session.query("select set_config('stowage_tests.relation', '', true)");
     for (const file of files) {
       if (file.name === STRUCTURE && mutant.change !== "with check (true)") continue;
       if ((await runInside(session, file)).failed > 0) return file.name;

@@ -4,6 +4,8 @@ import type { Session } from "./session.ts";
 export interface Mutant {
   /** The policy and its table, for reports. */
   policy: string;
+  /** Its table: without a schema in public, otherwise with one. */
+  table: string;
   /** What was done to it. */
   change: "dropped" | "using (true)" | "with check (true)";
   sql: string;
@@ -19,30 +21,19 @@ interface Policy {
 /** Every policy dropped, and each of its conditions replaced by true: one change a mutant. */
 export async function listMutants(session: Session): Promise<Mutant[]> {
   const policies = await session.query(`
-    select format('%I.%I', schemaname, tablename) as table, policyname as name, qual, with_check
+    select
+      case schemaname when 'public' then '' else schemaname || '.' end || tablename as table,
+      policyname as name, qual, with_check
     from pg_policies
     where schemaname = 'public' or (schemaname, tablename) = ('storage', 'objects')
     order by schemaname, tablename, cmd, policyname`) as unknown as Policy[];
   return policies.flatMap(({ table, name, qual, with_check }) => {
-    const quoted = `"${name.replaceAll('"', '""')}" on ${table}`;
-    const mutants: Mutant[] = [{
-      policy: quoted,
-      change: "dropped",
-      sql: `drop policy ${quoted}`,
-    }];
-    if (qual !== null) {
-      mutants.push({
-        policy: quoted,
-        change: "using (true)",
-        sql: `alter policy ${quoted} using (true)`,
-      });
-    }
-    if (with_check !== null) {
-      mutants.push({
-        policy: quoted,
-        change: "with check (true)",
-        sql: `alter policy ${quoted} with check (true)`,
-      });
+    const policy = `"${name.replaceAll('"', '""')}" on ${table}`;
+    const mutants: Mutant[] = [{ policy, table, change: "dropped", sql: `drop policy ${policy}` }];
+    for (const change of ["using (true)", "with check (true)"] as const) {
+      const condition = change === "using (true)" ? qual : with_check;
+      if (condition === null) continue;
+      mutants.push({ policy, table, change, sql: `alter policy ${policy} ${change}` });
     }
     return mutants;
   });
