@@ -57,7 +57,8 @@ as $$
 begin
   if (old.status, new.status) not in (
     ('pending', 'verifying'), ('pending', 'failed'), ('pending', 'cancelled'), ('pending', 'expired'),
-    ('verifying', 'pending'), ('verifying', 'completed'), ('verifying', 'failed'), ('verifying', 'expired')
+    ('verifying', 'pending'), ('verifying', 'completed'), ('verifying', 'failed'), ('verifying', 'cancelled'),
+    ('verifying', 'expired')
   ) then
     perform private.raise_error('SW033', format('An upload that is %s does not become %s.', old.status, new.status), 'status');
   end if;
@@ -321,13 +322,13 @@ as $$
 declare
   upload public.app_uploads := private.find_my_upload(p_upload_id);
 begin
-  if upload.status = 'verifying' then
+  if upload.status = 'verifying' and upload.verifying_until > now() then
     perform private.raise_error('SW032', 'The upload is being verified.', 'upload_id');
   end if;
   if upload.status = 'completed' then
     perform private.raise_error('SW033', 'The upload is completed.', 'upload_id');
   end if;
-  if upload.status = 'pending' then
+  if upload.status in ('pending', 'verifying') then
     update public.app_uploads set status = 'cancelled' where id = upload.id returning * into upload;
   end if;
   return upload;
@@ -341,7 +342,7 @@ security invoker
 set search_path = ''
 as $$ select * from private.cancel_app_upload($1) $$;
 comment on function public.cancel_app_upload is
-  'Gives up a pending upload and its part of the quota; one that is over already is answered as it is. Errors: SW002, SW032, SW033.';
+  'Gives up an upload that nobody is verifying, and its part of the quota; one that is over already is answered as it is. Errors: SW002, SW032, SW033.';
 
 create function private.complete_app_upload(p_upload_id uuid, p_content_type text, p_metadata jsonb, p_manifest jsonb)
 returns public.app_storage

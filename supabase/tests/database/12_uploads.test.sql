@@ -1,7 +1,7 @@
 -- Uploads: the promise, the quota, the verification, the end.
 begin;
 \ir tests.inc
-select plan(164);
+select plan(166);
 
 -- What else the database holds is not expired here.
 update app_uploads set expires_at = 'infinity' where status in ('pending', 'verifying');
@@ -174,6 +174,11 @@ select pg_temp.answers('publisher admin', $$ select status from cancel_app_uploa
 select pg_temp.answers('publisher admin', $$ select status from cancel_app_upload('{unwanted}') $$, 'cancelled', 'cancels it again, which changes nothing');
 select pg_temp.refuses('publisher admin', $$ select start_app_upload_verification('{unwanted}') $$, 'SW033',
   'The upload is cancelled: begin it again.', 'cannot have a cancelled upload verified', 'upload_id');
+select pg_temp.learn('left', 'publisher owner', 'select id from ' || pg_temp.begin_upload('{"file_name": "left.js"}'));
+select pg_temp.allows('publisher owner', $$ select from start_app_upload_verification('{left}') $$, 'has a file verified by a request that dies');
+update app_uploads set verifying_until = now() where id = pg_temp.id('left')::uuid;
+select pg_temp.answers('publisher owner', $$ select status from cancel_app_upload('{left}') $$, 'cancelled',
+  'cancels an upload that nobody verifies any more');
 
 -- Expiry
 
@@ -236,7 +241,7 @@ select pg_temp.refuses('service', 'select ' || pg_temp.begin_small('a', 1001), '
 create temp table status_changes on commit drop as
 select row_number() over (order by old_status, new_status) as number, old_status, new_status,
   (old_status, new_status) in (('pending', 'verifying'), ('pending', 'failed'), ('pending', 'cancelled'), ('pending', 'expired'),
-    ('verifying', 'pending'), ('verifying', 'completed'), ('verifying', 'failed'), ('verifying', 'expired')) as allowed
+    ('verifying', 'pending'), ('verifying', 'completed'), ('verifying', 'failed'), ('verifying', 'cancelled'), ('verifying', 'expired')) as allowed
 from unnest(array['pending', 'verifying', 'completed', 'failed', 'cancelled', 'expired']) old_status,
   unnest(array['pending', 'verifying', 'completed', 'failed', 'cancelled', 'expired']) new_status
 where old_status <> new_status;
