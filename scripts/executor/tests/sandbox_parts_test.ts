@@ -4,6 +4,7 @@ import { ownGroups } from "../sandbox/cgroups.ts";
 import { pickUser } from "../sandbox/identity.ts";
 import { DEFAULT_BOUNDS, limitsOf, parseMegabytes } from "../sandbox/limits.ts";
 import { outcomeOf } from "../sandbox/outcomes.ts";
+import { isDead, killTree, processTree } from "../sandbox/processes.ts";
 import { seccompFilter } from "../sandbox/seccomp.ts";
 import { NoSandboxError, selectSandbox } from "../sandbox/select.ts";
 import type { Sandbox } from "../sandbox/types.ts";
@@ -120,6 +121,22 @@ Deno.test("out of memory is told from other deaths", () => {
     code: 1,
   });
   assertEquals(outcomeOf({ ...ending, cause: "timeout", code: 143 }, limits, 1).kind, "timeout");
+});
+
+Deno.test("killing a process kills what it started, also what would outlive it", async () => {
+  const shell = new Deno.Command("/bin/sh", {
+    args: ["-c", "sleep 1000 & sleep 1000 & echo started; wait"],
+    stdout: "piped",
+  }).spawn();
+  const reader = shell.stdout.getReader();
+  await reader.read();
+  const tree = processTree(shell.pid);
+  assertEquals(tree.length, 3);
+  killTree(shell.pid);
+  assertEquals((await shell.status).signal, "SIGKILL");
+  // The pipe ends when the last process that holds it is gone.
+  assertEquals((await reader.read()).done, true);
+  assertEquals(tree.filter((pid) => !isDead(pid)), []);
 });
 
 function stub(name: string, isolating: boolean, problem?: string): Sandbox {

@@ -1,8 +1,14 @@
 /** Hostile and ordinary apps in bubblewrap, as root and as an ordinary user. */
 import dgram from "node:dgram";
 import { once } from "node:events";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "../../testing/assert.ts";
+import { BubblewrapSandbox } from "../sandbox/bubblewrap.ts";
+import { limitsOf } from "../sandbox/limits.ts";
+import { isDead, processTree } from "../sandbox/processes.ts";
+import { locateRuntimes } from "../sandbox/runtimes.ts";
+import { KillNow } from "../sandbox/types.ts";
 import { isRoot, ordinaryRunner, ownRunner, type Runner } from "./as_user.ts";
 import { runApp, type RunResult } from "./run_app.ts";
 
@@ -320,3 +326,65 @@ Deno.test("limits hold without control groups for root, too", async () => {
   assertEquals(result.outcome, { kind: "out_of_memory", megabytes: 256 });
   assertEquals(result.left, []);
 });
+
+Deno.test("an app that is killed while it starts leaves nothing, at whatever moment", async () => {
+  const workDir = await Deno.makeTempDir({ prefix: "stowage test " });
+  await Deno.chmod(workDir, isRoot() ? 0o711 : 0o700);
+  const runtimes = locateRuntimes();
+  assert(typeof runtimes !== "string");
+  const sandbox = new BubblewrapSandbox({ workDir, runtimes });
+  try {
+    const { available, problem } = await sandbox.check();
+    assert(available, problem);
+    const outcomes = await Promise.all(
+      Array.from({ length: 60 }, (_, i) => killedAfter(sandbox, join(workDir, `${i}`), i)),
+    );
+    assert(outcomes.filter((outcome) => outcome === "aborted").length > 30, outcomes.join());
+    assertEquals(processTree(Deno.pid).filter((pid) => pid !== Deno.pid && !isDead(pid)), []);
+    assertEquals(processesWith(workDir), []);
+  } finally {
+    await Deno.remove(workDir, { recursive: true });
+  }
+});
+
+async function killedAfter(sandbox: BubblewrapSandbox, dir: string, ms: number): Promise<string> {
+  const paths = {
+    app: join(dir, "app"),
+    output: join(dir, "output"),
+    scratch: join(dir, "scratch"),
+  };
+  for (const path of Object.values(paths)) await Deno.mkdir(path, { recursive: true });
+  await Deno.writeTextFile(join(paths.app, "index.js"), "setInterval(() => {}, 1000)");
+  await Deno.writeTextFile(join(dir, "config.json"), "{}");
+  const abort = new AbortController();
+  setTimeout(() => abort.abort(new KillNow("test")), 2 * ms);
+  const outcome = await sandbox.run({
+    id: `killed-${ms}`,
+    runtime: "node",
+    appDir: paths.app,
+    entrypoint: "index.js",
+    configFile: join(dir, "config.json"),
+    outputDir: paths.output,
+    scratchDir: paths.scratch,
+    env: {},
+    limits: limitsOf({}),
+    stdout: () => {},
+    stderr: () => {},
+  }, abort.signal);
+  return outcome.kind;
+}
+
+/** Processes that have a file below the folder open: bubblewrap keeps its status file. */
+function processesWith(folder: string): string[] {
+  return [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name)).flatMap(
+    ({ name }) => {
+      try {
+        return [...Deno.readDirSync(`/proc/${name}/fd`)]
+          .map((fd) => Deno.readLinkSync(`/proc/${name}/fd/${fd.name}`))
+          .filter((path) => path.startsWith(folder));
+      } catch {
+        return [];
+      }
+    },
+  );
+}
