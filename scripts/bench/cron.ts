@@ -10,7 +10,7 @@ import { Cron } from "croner";
 import type { Client } from "pg";
 import { type Case, Generator, seededRandom } from "../test/cron/cases.ts";
 import { clockChanges } from "../test/cron/clock_changes.ts";
-import { startTestDatabase } from "../test/cron/database.ts";
+import { startTestDatabase } from "../testing/database.ts";
 
 const ROUNDS = 7;
 const CASES = 2_000;

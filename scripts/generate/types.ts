@@ -1,29 +1,10 @@
 /** Writes the types of the database for supabase-js, as the Supabase CLI makes them from the migrations. */
-import { startStack } from "../stack/mod.ts";
 import { projectPath } from "../stack/project.ts";
+import { supabase } from "../stack/supabase_cli.ts";
+import { startTestDatabase } from "../testing/database.ts";
 import { writeGenerated } from "./generated.ts";
 
 const TARGET = "supabase/functions/_shared/database.types.ts";
-
-/** The CLI's answer for schema public of the database at `url`. */
-async function generateTypes(url: string): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(
-    projectPath("node_modules/.bin/supabase"),
-    {
-      args: ["gen", "types", "typescript", `--remote=${url}`, "--schema", "public"],
-      // Without the mode, the CLI remarks on its standard output that the connection is not encrypted.
-      env: {
-        SUPABASE_TELEMETRY_DISABLED: "1",
-        DO_NOT_TRACK: "1",
-        NO_COLOR: "1",
-        PGSSLMODE: "disable",
-      },
-      stdin: "null",
-    },
-  ).output();
-  if (!success) throw new Error(`supabase gen types failed:\n${new TextDecoder().decode(stderr)}`);
-  return await format(new TextDecoder().decode(stdout));
-}
 
 /** The CLI leaves lines of any length; formatted, a change of the schema is a readable diff. */
 async function format(source: string): Promise<string> {
@@ -40,18 +21,12 @@ async function format(source: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-const dataDir = await Deno.makeTempDir({ prefix: "stowage-types-" });
-const stack = await startStack({
-  dataDir,
-  port: 0,
-  dbPort: 0,
-  functions: false,
-  seed: false,
-  durable: false,
-});
+const database = await startTestDatabase();
 try {
-  await writeGenerated(TARGET, await generateTypes(stack.dbUrl));
+  const types = await supabase(
+    ...["gen", "types", "typescript", `--remote=${database.url}`, "--schema", "public"],
+  );
+  await writeGenerated(TARGET, await format(types));
 } finally {
-  await stack.stop();
-  await Deno.remove(dataDir, { recursive: true });
+  await database.stop();
 }

@@ -11,7 +11,7 @@ import { Cron } from "croner";
 import { assert, assertEquals } from "../../testing/assert.ts";
 import { type Case, Generator, seededRandom } from "./cases.ts";
 import { type ClockChange, clockChanges, wallClock } from "./clock_changes.ts";
-import { startTestDatabase, type TestDatabase } from "./database.ts";
+import { startTestDatabase, type TestDatabase } from "../../testing/database.ts";
 
 const DAY = 86_400_000;
 /** More than five years before and after; fixed, so that the cases are the same each time. */

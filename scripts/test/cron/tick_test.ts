@@ -2,7 +2,7 @@
 import type { Client } from "pg";
 import { assert, assertEquals } from "../../testing/assert.ts";
 import { seededRandom } from "./cases.ts";
-import { startTestDatabase, type TestDatabase } from "./database.ts";
+import { startTestDatabase, type TestDatabase } from "../../testing/database.ts";
 
 const TICKERS = 8;
 const MINUTE = 60_000;

@@ -1,9 +1,9 @@
 /** A database with the project's migrations, and nothing else of the stack. */
 import { join } from "node:path";
 import { Client } from "pg";
-import { prepareDatabase } from "../../stack/database.ts";
-import { startPostgres } from "../../stack/postgres.ts";
-import { removeServerDirectory } from "../../stack/postgres_location.ts";
+import { prepareDatabase } from "../stack/database.ts";
+import { startPostgres } from "../stack/postgres.ts";
+import { removeServerDirectory } from "../stack/postgres_location.ts";
 
 export interface TestDatabase {
   url: string;
@@ -14,7 +14,7 @@ export interface TestDatabase {
 
 /** Starts a server of its own in a temporary directory; `stop()` removes it. */
 export async function startTestDatabase(): Promise<TestDatabase> {
-  const dir = await Deno.makeTempDir({ prefix: "stowage cron " });
+  const dir = await Deno.makeTempDir({ prefix: "stowage database " });
   // Under root Postgres runs as another user, which has to pass through.
   await Deno.chmod(dir, 0o755);
   const files = join(dir, "postgres");
