@@ -55,7 +55,8 @@ Flags (environment in brackets):
   --drain                execute what there is, and end
   --help                 this text
 
-SIGTERM or SIGINT: claim no more, let runs finish for the grace period, give the rest back. A second one: give all back at once.
+SIGTERM or SIGINT: claim no more, let runs finish for the grace period, give the rest back. A second one, a second later or more: give all back at
+once.
 Exit codes: 0 ended as asked, 1 failed, 2 wrong configuration.
 `;
 

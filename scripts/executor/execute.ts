@@ -105,8 +105,12 @@ async function execute(
   if (outcome.kind === "aborted" && stop.reason instanceof KillNow) throw stop.reason;
   lost.throwIfAborted();
   const ended = performance.now();
-  const conclusion = conclusionOf(outcome);
-  const outputs = await outputsOf(outcome, definition, dir);
+  // An app that is faster than the watch ends before it is noticed.
+  const excess = outputExcess(dir.output, definition.limits);
+  const conclusion = conclusionOf(excess?.kind === "limit" ? excess : outcome);
+  const outputs: Outputs = excess
+    ? { files: [], skipped: [] }
+    : await collectOutputs(dir.output, definition.limits.outputFiles);
   if (conclusion.status === "success" && outputs.resultError !== undefined) {
     conclusion.status = "failed";
     conclusion.error_message = `${outputs.resultError}.`;
@@ -164,18 +168,4 @@ async function runInSandbox(
     await logs.stdout.close();
     await logs.stderr.close();
   }
-}
-
-async function outputsOf(
-  outcome: Outcome,
-  { limits }: AppDefinition,
-  dir: RunDir,
-): Promise<Outputs> {
-  // An app that is faster than the watch ends before it is noticed.
-  const excess = outputExcess(dir.output, limits);
-  if (excess?.kind === "limit") {
-    if (outcome.kind === "limit") return { files: [], skipped: [] };
-    throw new AppError(conclusionOf(excess).error_message!);
-  }
-  return await collectOutputs(dir.output, limits.outputFiles);
 }

@@ -48,15 +48,19 @@ async function main(): Promise<void> {
   }
 }
 
-/** The first signal stops in good order, the second at once. */
+/** One press of Ctrl-C comes twice when npm, too, passes it on. */
+const SAME_SIGNAL_MS = 1000;
+
+/** The first signal stops in good order, a later one at once. */
 function listenToSignals(executor: Executor, report: (signal: string) => void): () => void {
-  let asked = false;
+  let asked: number | undefined;
   const listeners = (["SIGTERM", "SIGINT"] as const).map((signal) => {
     const listener = () => {
+      if (asked !== undefined && performance.now() - asked < SAME_SIGNAL_MS) return;
       report(signal);
-      if (asked) executor.stopNow();
-      else executor.stop();
-      asked = true;
+      if (asked === undefined) executor.stop();
+      else executor.stopNow();
+      asked ??= performance.now();
     };
     Deno.addSignalListener(signal, listener);
     return () => Deno.removeSignalListener(signal, listener);

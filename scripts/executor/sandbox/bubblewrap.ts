@@ -146,12 +146,14 @@ export class BubblewrapSandbox implements Sandbox {
       const ending = await supervise(program, spec, signal);
       const status = readStatus(statusFile);
       if (status.init !== undefined) await waitUntilGone(status.init);
-      if (ending.cause === "exited" && status.exitCode === undefined) {
+      const memoryKills = await group?.memoryKills() ?? 0;
+      // Out of memory, the kernel may have ended bubblewrap together with the app.
+      if (ending.cause === "exited" && status.exitCode === undefined && memoryKills === 0) {
         throw new SandboxError(
           `bubblewrap failed: ${explain(ending.stderrTail.trim() || `code ${ending.code}`)}`,
         );
       }
-      return outcomeOf(ending, spec.limits, await group?.memoryKills() ?? 0);
+      return outcomeOf(ending, spec.limits, memoryKills);
     } finally {
       await group?.remove();
     }

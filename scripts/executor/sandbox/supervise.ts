@@ -49,6 +49,8 @@ export async function supervise(
     cwd: program.cwd,
     uid: program.uid,
     gid: program.uid,
+    // In a group of its own: Ctrl-C in a terminal is meant for the executor, which lets its runs finish.
+    detached: true,
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

@@ -168,6 +168,7 @@ export class ExecutorProcess {
       stdin: "null",
       stdout: "null",
       stderr: "piped",
+      detached: true,
     }).spawn();
     const read = this.#read();
     this.exited = this.#child.status.then(async ({ code }) => {
@@ -199,6 +200,11 @@ export class ExecutorProcess {
 
   signal(signal: Deno.Signal): void {
     if (!this.#gone) this.#child.kill(signal);
+  }
+
+  /** To the executor and all that are in its process group, as a terminal does. */
+  signalGroup(signal: Deno.Signal): void {
+    Deno.kill(-this.pid, signal);
   }
 
   async kill(signal: Deno.Signal): Promise<number> {
