@@ -9,6 +9,9 @@ export interface TestDatabase {
   stop(): Promise<void>;
 }
 
+/** What ends a test run early, which must not leave its database behind. */
+const SIGNALS: Deno.Signal[] = ["SIGINT", "SIGTERM"];
+
 /** Starts the stack's Postgres with this checkout's migrations and pgTAP, without any data. */
 export async function startTestDatabase(): Promise<TestDatabase> {
   const dir = await Deno.makeTempDir({ prefix: "stowage database " });
@@ -22,9 +25,12 @@ export async function startTestDatabase(): Promise<TestDatabase> {
   try {
     const server = await startPostgres({ dir: serverDir, port: 0, durable: false });
     const stop = async () => {
+      for (const signal of SIGNALS) Deno.removeSignalListener(signal, interrupt);
       await server.stop();
       await remove();
     };
+    const interrupt = () => stop().finally(() => Deno.exit(130));
+    for (const signal of SIGNALS) Deno.addSignalListener(signal, interrupt);
     try {
       await prepareDatabase(server, { jwtSecret: crypto.randomUUID(), seed: false });
       const url = server.url("postgres");
@@ -32,6 +38,7 @@ export async function startTestDatabase(): Promise<TestDatabase> {
       await withClient(url, (client) => client.query("create extension pgtap schema extensions"));
       return { url, stop };
     } catch (error) {
+      for (const signal of SIGNALS) Deno.removeSignalListener(signal, interrupt);
       await server.stop();
       throw error;
     }

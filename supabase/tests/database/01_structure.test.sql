@@ -1,7 +1,7 @@
 -- What is easy to forget when a table, a function or a policy is added.
 begin;
 \ir tests.inc
-select plan(25 + (select count(*)::integer from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')));
+select plan(26 + (select count(*)::integer from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')));
 
 create temp view ours as
 select oid, relname::text as name, relnamespace::regnamespace::text as schema, relkind as kind, relacl as acl, relrowsecurity as secured
@@ -179,6 +179,26 @@ select is_empty($$
   ) t
   where type in ('timestamp without time zone', 'json', 'character varying', 'character')
 $$, 'times have a zone, and documents are jsonb');
+
+select set_eq($$
+  select ours.name || '.' || attname
+  from ours join pg_attribute on attrelid = ours.oid
+  where schema = 'public' and kind in ('r', 'p') and attnum > 0 and not attisdropped and not attnotnull
+$$, array[
+  'app_assignments.assigned_by',
+  'app_builds.build_path', 'app_builds.build_logs', 'app_builds.requested_by', 'app_builds.completed_at',
+  'app_cron_schedules.last_run_at', 'app_cron_schedules.next_run_at', 'app_cron_schedules.last_run_id', 'app_cron_schedules.created_by',
+  'app_cron_skips.due_count',
+  'app_outputs.output_data', 'app_outputs.output_bucket', 'app_outputs.output_path', 'app_outputs.file_size',
+  'app_permissions.version', 'app_permissions.description',
+  'app_runs.build_id', 'app_runs.executor_id', 'app_runs.lease_expires_at', 'app_runs.cancel_requested_at', 'app_runs.started_at',
+  'app_runs.completed_at', 'app_runs.duration_ms', 'app_runs.logs_path', 'app_runs.output_path', 'app_runs.error_message',
+  'app_runs.idempotency_key', 'app_runs.requested_by', 'app_runs.retry_of',
+  'app_uploads.error_code', 'app_uploads.error_message', 'app_uploads.created_by', 'app_uploads.verifying_until',
+  'app_uploads.completed_at', 'app_uploads.file_id',
+  'app_versions.manifest', 'app_versions.status_reason', 'app_versions.created_by', 'app_versions.published_by', 'app_versions.published_at',
+  'applications.created_by'
+], 'exactly the columns that are listed here may be null');
 
 -- Comments
 
