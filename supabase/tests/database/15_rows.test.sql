@@ -1,7 +1,7 @@
 -- Rules of rows that no function or other file comes near.
 begin;
 \ir tests.inc
-select plan(25);
+select plan(44);
 
 -- Unique
 
@@ -23,6 +23,38 @@ select pg_temp.refuses('service', $$
   select '{private app}', '{publisher company}', '2.0.0', name, 'app_{private app}/2.0.0/' || name, 'dist', 'text/css', 1, pg_temp.checksum('a')
   from unnest(array['same', 'SAME']) name $$, '23505', 'duplicate key value violates unique constraint "app_uploads_open_key"',
   'cannot insert two open uploads of one file');
+
+-- Uploads
+
+select pg_temp.learn('upload', 'publisher owner', $$
+  select id from begin_app_upload('{private app}', '2.0.0', 'row.css', 'dist', 'text/css', 1, pg_temp.checksum('row')) $$);
+select pg_temp.refuses('service', format($$ update app_uploads set %s where id = '{upload}' $$, change), '23514',
+  format('new row for relation "app_uploads" violates check constraint "app_uploads_%s"', name), 'cannot set ' || change)
+from (values
+  ($$version = 'latest'$$, 'version_semver'), ($$file_name = '../x'$$, 'file_name_format'), ($$file_path = '/x'$$, 'file_path_format'),
+  ($$file_type = 'binary'$$, 'file_type'), ('file_size = 0', 'file_size_range'), ('file_size = 104857601', 'file_size_range'),
+  ($$checksum = 'md5:0'$$, 'checksum_format'), ($$error_message = repeat('a', 2001)$$, 'error_message_length'),
+  ('verifying_until = now()', 'verifying'), ('completed_at = now()', 'completed')) bad (change, name);
+select pg_temp.refuses('service', $$
+  insert into app_uploads (app_id, company_id, version, file_name, file_path, file_type, content_type, file_size, checksum, status)
+  values ('{private app}', '{publisher company}', '2.0.0', 'a', 'a', 'dist', 'text/css', 1, pg_temp.checksum('a'), 'lost') $$, '23514',
+  'new row for relation "app_uploads" violates check constraint "app_uploads_status"', 'cannot insert an upload in an unknown status');
+
+-- Executors
+
+select pg_temp.refuses('service', format('insert into executors (id) values (%s)', id), '23514',
+  'new row for relation "executors" violates check constraint "executors_id_length"', 'cannot insert an executor called ' || id)
+from unnest(array[$$''$$, $$repeat('x', 201)$$]) id;
+
+-- When a row was changed is the database's to say
+
+select pg_temp.answers('service', format($$
+  update %s set updated_at = '2000-01-01' where %s returning updated_at = now() $$, relation, condition), 'true',
+  format('changes a row of %s, and updated_at with it', relation))
+from (values
+  ('companies', $$id = '{customer company}'$$), ('company_members', $$user_id = '{customer colleague}'$$),
+  ('applications', $$id = '{private app}'$$), ('app_versions', $$app_id = '{private app}' and version = '2.0.0'$$),
+  ('app_uploads', $$id = '{upload}'$$), ('app_builds', $$id = '{build}'$$)) relations (relation, condition);
 
 -- Permissions
 
