@@ -63,19 +63,20 @@ select pg_temp.answers(actor, $$ select '{private app}' = any (private.my_assign
   case expected when 'true' then 'is assigned the app' else 'is not assigned the app' end)
 from (values ('customer member', 'true'), ('outsider', 'false'), ('publisher owner', 'false'), ('nobody', 'false')) actors (actor, expected);
 
--- Rows do not move to where the caller may not put them, not even if somebody granted the columns
+-- Rows do not move to where the caller may not put them, not even if somebody granted the columns. The callers are members
+-- of where they try to put them: they would see the row there, and triggers let it pass.
 
 grant update on app_cron_schedules, app_versions, companies to authenticated;
+select pg_temp.add_member('publisher company', 'customer admin', 'member');
+select pg_temp.add_member('outsider company', 'publisher admin', 'member');
+insert into app_versions (app_id, version) values (pg_temp.id('private app')::uuid, '2.1.0');
 select pg_temp.learn('schedule', 'customer admin', $$
   insert into app_cron_schedules (app_id, company_id, cron_expression) values ('{private app}', '{customer company}', '@daily') returning id $$);
-insert into app_assignments (app_id, company_id) values (pg_temp.id('private app')::uuid, pg_temp.id('outsider company')::uuid);
--- Alone these triggers would refuse already; here it is about the policies.
-alter table app_cron_schedules disable trigger user;
-alter table app_versions disable trigger user;
-select pg_temp.refuses('customer admin', $$ update app_cron_schedules set company_id = '{outsider company}' $$, '42501',
+select pg_temp.refuses('customer admin', $$ update app_cron_schedules set company_id = '{publisher company}' where id = '{schedule}' $$, '42501',
   'new row violates row-level security policy for table "app_cron_schedules"', 'cannot give a schedule to another company');
-select pg_temp.refuses('publisher admin', $$ update app_versions set app_id = '{outsider app}' $$,
-  '42501', 'new row violates row-level security policy for table "app_versions"', 'cannot give a version to another publisher');
+select pg_temp.refuses('publisher admin', $$
+  update app_versions set app_id = '{outsider app}' where app_id = '{private app}' and version = '2.1.0' $$, '42501',
+  'new row violates row-level security policy for table "app_versions"', 'cannot give a version to another publisher');
 select pg_temp.refuses('customer owner', $$ update companies set id = gen_random_uuid(), slug = gen_random_uuid()::text $$, '42501',
   'new row violates row-level security policy for table "companies"', 'cannot make another company of the own one');
 
