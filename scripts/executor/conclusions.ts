@@ -1,6 +1,37 @@
-/** What the outcome of an app means for its run, in words for those who read the run. */
+/** How work ends: what is said of it, and what the outcome of an app means in words for those who read its run. */
 import type { Finish } from "./service.ts";
-import type { ExceededLimit, Outcome } from "./sandbox/types.ts";
+import { type ExceededLimit, KillNow, type Outcome } from "./sandbox/types.ts";
+
+/** Abort reason: somebody asked for it to be cancelled. */
+export class CancelRequested extends Error {
+  override name = "CancelRequested";
+}
+
+/** Abort reason: it is another executor's by now, or may be. Nothing more is said of it. */
+export class LeaseLost extends KillNow {
+  override name = "LeaseLost";
+}
+
+/** Abort reason: the executor ends; what it holds goes back to the queue. */
+export class ShuttingDown extends KillNow {
+  override name = "ShuttingDown";
+}
+
+/** What every finish says, whatever was finished. */
+export interface AnyFinish {
+  status: string;
+  error_message?: string;
+}
+
+export type Conclusion<F extends AnyFinish> =
+  | {
+    kind: "finish";
+    finish: F;
+    /** What failed, where it was this host or the server and not the app. */
+    infrastructure?: unknown;
+  }
+  | { kind: "release" }
+  | { kind: "drop" };
 
 const MIB = 1024 * 1024;
 

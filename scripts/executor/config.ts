@@ -12,6 +12,12 @@ export interface ExecutorConfig {
   concurrency: number;
   pollIntervalMs: number;
   leaseMs: number;
+  /** Between looks at schedules; 0 leaves them to others. */
+  tickIntervalMs: number;
+  /** What else register_executor is told of this executor. */
+  labels: Record<string, string>;
+  /** Where health and metrics are served; undefined: nowhere. Port 0: any free one. */
+  metrics?: { hostname: string; port: number };
   /** What runs are given to finish in when the executor is asked to stop. */
   shutdownGraceMs: number;
   /** once: one run at most. drain: until nothing is left to claim. serve: until told to stop. */
@@ -44,12 +50,16 @@ Flags (environment in brackets):
   --id ID                unique name of this executor (default: host name and a random part) [STOWAGE_EXECUTOR_ID]
   --poll-interval S      seconds between looks for work when there was none (default 1) [STOWAGE_POLL_INTERVAL]
   --lease S              seconds after which a run of a dead executor is another's, at least 1 (default 60) [STOWAGE_LEASE]
+  --tick-interval S      seconds between looks for due schedules, 0 for never (default 10) [STOWAGE_TICK_INTERVAL]
   --shutdown-grace S     seconds that runs may take to finish on SIGTERM before they are given back (default 30)
                          [STOWAGE_SHUTDOWN_GRACE]
   --max-timeout S        upper bound of an app's timeout (default ${DEFAULT_BOUNDS.maxTimeoutSeconds}) [STOWAGE_MAX_TIMEOUT]
   --max-memory MB        upper bound of an app's memory (default ${DEFAULT_BOUNDS.maxMemoryMegabytes}) [STOWAGE_MAX_MEMORY]
   --max-cpus N           upper bound of an app's processors (default ${DEFAULT_BOUNDS.maxCpus}) [STOWAGE_MAX_CPUS]
   --work-dir DIR         where runs are kept while they run (default: the temporary directory) [STOWAGE_WORK_DIR]
+  --labels K=V,…         what the table executors says of this one, such as zone=a,tier=large [STOWAGE_LABELS]
+  --metrics-port PORT    serve /healthz, /readyz and /metrics there, 0 for any free port (default: not) [STOWAGE_METRICS_PORT]
+  --metrics-host ADDRESS address to serve them on (default 127.0.0.1) [STOWAGE_METRICS_HOST]
   --log-format FORMAT    text or json, one line an event (default text) [STOWAGE_LOG_FORMAT]
   --once                 execute one run, if there is one, and end
   --drain                execute what there is, and end
@@ -96,6 +106,12 @@ export function readConfig(args: string[], env: Environment): ExecutorConfig | n
     concurrency: whole("--concurrency", value("concurrency", "STOWAGE_CONCURRENCY"), 2, 1000),
     pollIntervalMs: seconds("poll-interval", "STOWAGE_POLL_INTERVAL", 1, 0.01),
     leaseMs: seconds("lease", "STOWAGE_LEASE", 60, 1),
+    tickIntervalMs: seconds("tick-interval", "STOWAGE_TICK_INTERVAL", 10, 0),
+    labels: readLabels(value("labels", "STOWAGE_LABELS")),
+    metrics: readMetrics(
+      value("metrics-host", "STOWAGE_METRICS_HOST"),
+      value("metrics-port", "STOWAGE_METRICS_PORT"),
+    ),
     shutdownGraceMs: seconds("shutdown-grace", "STOWAGE_SHUTDOWN_GRACE", 30, 0),
     mode: flags.once ? "once" : flags.drain ? "drain" : "serve",
     workDir: value("work-dir", "STOWAGE_WORK_DIR") ?? env.TMPDIR ?? "/tmp",
@@ -128,6 +144,7 @@ export function readConfig(args: string[], env: Environment): ExecutorConfig | n
 
 const TEXT_FLAGS = [
   ...["url", "sandbox", "concurrency", "id", "poll-interval", "lease", "shutdown-grace"],
+  ...["tick-interval", "labels", "metrics-port", "metrics-host"],
   ...["max-timeout", "max-memory", "max-cpus", "work-dir", "log-format"],
 ];
 
@@ -170,6 +187,29 @@ function whole(name: string, text: string | undefined, fallback: number, max: nu
   const value = number(name, text, fallback, 1, max);
   if (!Number.isInteger(value)) throw new ConfigError(`${name} takes a whole number`);
   return value;
+}
+
+function readLabels(text: string | undefined): Record<string, string> {
+  if (!text) return {};
+  return Object.fromEntries(
+    text.split(",").map((part) => {
+      const [, name, value] = /^\s*([A-Za-z][\w.-]{0,62})\s*=\s*(.{0,200}?)\s*$/.exec(part) ?? [];
+      if (name === undefined) {
+        throw new ConfigError(`--labels takes name=value, … and not ${JSON.stringify(part)}`);
+      }
+      return [name, value];
+    }),
+  );
+}
+
+function readMetrics(
+  hostname = "127.0.0.1",
+  port: string | undefined,
+): ExecutorConfig["metrics"] {
+  if (port === undefined) return undefined;
+  const value = number("--metrics-port (or STOWAGE_METRICS_PORT)", port, 0, 0, 65_535);
+  if (!Number.isInteger(value)) throw new ConfigError("--metrics-port takes a whole number");
+  return { hostname, port: value };
 }
 
 function readUrl(text: string | undefined): string {

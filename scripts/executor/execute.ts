@@ -2,7 +2,13 @@
 import { join } from "node:path";
 import { pullApp } from "./app_files.ts";
 import { storeArtifacts, type StoredPaths } from "./artifacts.ts";
-import { CANCELLED, conclusionOf } from "./conclusions.ts";
+import {
+  CANCELLED,
+  type Conclusion,
+  conclusionOf,
+  LeaseLost,
+  ShuttingDown,
+} from "./conclusions.ts";
 import { type AppDefinition, AppError, definitionOf } from "./definition.ts";
 import { LogFile } from "./log_files.ts";
 import { collectOutputs, type Outputs } from "./outputs.ts";
@@ -11,21 +17,6 @@ import { outputExcess } from "./sandbox/monitor.ts";
 import { KillNow, type Outcome, type Sandbox } from "./sandbox/types.ts";
 import { type Finish, persistently, type Run, type Service } from "./service.ts";
 import { makeRunDir, type RunDir } from "./work_dir.ts";
-
-/** Abort reason: somebody asked for the run to be cancelled. */
-export class CancelRequested extends Error {
-  override name = "CancelRequested";
-}
-
-/** Abort reason: the run is another executor's by now, or may be. Nothing more is said of it. */
-export class LeaseLost extends KillNow {
-  override name = "LeaseLost";
-}
-
-/** Abort reason: the executor ends; the run goes back to the queue. */
-export class ShuttingDown extends KillNow {
-  override name = "ShuttingDown";
-}
 
 export interface ExecutionContext {
   service: Service;
@@ -40,17 +31,12 @@ export interface StopSignals {
   lost: AbortSignal;
 }
 
-export type Conclusion =
-  | { kind: "finish"; finish: Finish; infrastructure?: unknown }
-  | { kind: "release" }
-  | { kind: "drop" };
-
 /** Never throws: what goes wrong here is not the app's fault and becomes another attempt. */
 export async function executeRun(
   run: Run,
   context: ExecutionContext,
   signals: StopSignals,
-): Promise<Conclusion> {
+): Promise<Conclusion<Finish>> {
   let dir: RunDir | undefined;
   try {
     dir = await makeRunDir(context.workDir);
@@ -77,7 +63,7 @@ export async function executeRun(
   }
 }
 
-function conclusionOfAbort(reason: unknown): Conclusion {
+function conclusionOfAbort(reason: unknown): Conclusion<Finish> {
   if (reason instanceof LeaseLost) return { kind: "drop" };
   if (reason instanceof ShuttingDown) return { kind: "release" };
   return { kind: "finish", finish: { status: "cancelled", error_message: CANCELLED } };

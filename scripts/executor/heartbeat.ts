@@ -1,18 +1,18 @@
 /** Keeps what this executor holds, and notices what it lost and what it shall stop. */
 import { sleep } from "./backoff.ts";
-import { CancelRequested, LeaseLost } from "./execute.ts";
+import { CancelRequested, LeaseLost } from "./conclusions.ts";
 import type { Logger } from "./log.ts";
-import type { Run, Service } from "./service.ts";
+import type { Telemetry } from "./telemetry.ts";
 
-/** A run that this executor holds. */
-export class HeldRun {
+/** Something that this executor holds under a lease. */
+export class Held<Item extends { id: string }> {
   readonly #stop = new AbortController();
   readonly #lost = new AbortController();
-  /** Set once the run was finished: what the server says of it then means nothing. */
+  /** Set once it was finished: what the server says of it then means nothing. */
   over = false;
 
   /** @param expiresAt by performance.now(), from before the server was asked: never later than the server's */
-  constructor(readonly run: Run, public expiresAt: number) {}
+  constructor(readonly item: Item, public expiresAt: number) {}
 
   get signals(): { stop: AbortSignal; lost: AbortSignal } {
     return { stop: this.#stop.signal, lost: this.#lost.signal };
@@ -22,11 +22,17 @@ export class HeldRun {
     this.#stop.abort(new CancelRequested("cancellation was requested"));
   }
 
-  /** Ends everything about the run. */
+  /** Ends everything about it. */
   end(reason: Error): void {
     this.#lost.abort(reason);
     this.#stop.abort(reason);
   }
+}
+
+/** The server's word on one that is still held. */
+export interface Lease {
+  id: string;
+  cancelRequested: boolean;
 }
 
 /** Extends often enough that one lost answer, or a slow one, costs nothing. */
@@ -34,10 +40,11 @@ const BEATS_PER_LEASE = 3;
 
 export class Heartbeat {
   constructor(
-    readonly service: Service,
-    readonly held: Map<string, HeldRun>,
+    readonly extend: (ids: string[]) => Promise<Lease[]>,
+    readonly held: ReadonlyMap<string, Held<{ id: string }>>,
     readonly leaseMs: number,
     readonly log: Logger,
+    readonly telemetry: Telemetry,
   ) {}
 
   /** Beats until the signal aborts. */
@@ -54,27 +61,28 @@ export class Heartbeat {
 
   /** Extends all leases once; false if the server could not be asked. */
   async beat(): Promise<boolean> {
-    const runs = [...this.held.values()];
-    if (runs.length === 0) return true;
+    const all = [...this.held.values()];
+    if (all.length === 0) return true;
     const asked = performance.now();
     try {
-      const answer = await this.service.extendLeases(runs.map(({ run }) => run.id), this.leaseMs);
-      const byId = new Map(answer.map((row) => [row.run_id, row]));
-      for (const held of runs) {
-        const row = byId.get(held.run.id);
-        if (row === undefined) this.#lost(held, "another executor may have it");
+      const answer = await this.extend(all.map(({ item }) => item.id));
+      const byId = new Map(answer.map((lease) => [lease.id, lease]));
+      for (const held of all) {
+        const lease = byId.get(held.item.id);
+        if (lease === undefined) this.#lost(held, "another executor may have it");
         else if (!held.over) {
           held.expiresAt = asked + this.leaseMs;
-          if (row.cancel_requested && !held.signals.stop.aborted) {
-            this.log.info("cancellation requested", { run: held.run.id });
+          if (lease.cancelRequested && !held.signals.stop.aborted) {
+            this.log.info("cancellation requested", { id: held.item.id });
             held.cancel();
           }
         }
       }
       return true;
     } catch (error) {
+      this.telemetry.failed("heartbeat");
       this.log.warn("heartbeat failed", { error: (error as Error).message });
-      for (const held of runs) {
+      for (const held of all) {
         if (performance.now() >= held.expiresAt) {
           this.#lost(held, "the lease ended before it could be extended");
         }
@@ -83,9 +91,9 @@ export class Heartbeat {
     }
   }
 
-  #lost(held: HeldRun, why: string): void {
+  #lost(held: Held<{ id: string }>, why: string): void {
     if (held.over || held.signals.lost.aborted) return;
-    this.log.warn("lost run", { run: held.run.id, why });
+    this.log.warn("lost run", { id: held.item.id, why });
     held.end(new LeaseLost(why));
   }
 }

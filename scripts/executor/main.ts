@@ -4,6 +4,7 @@ import { Executor, EXECUTOR_VERSION } from "./executor.ts";
 import { createLogger } from "./log.ts";
 import { locateRuntimes } from "./sandbox/runtimes.ts";
 import { NoSandboxError, selectSandbox } from "./sandbox/select.ts";
+import { startStatusServer } from "./status_server.ts";
 import { openWorkDir } from "./work_dir.ts";
 
 const EXIT_FAILED = 1;
@@ -36,11 +37,13 @@ async function main(): Promise<void> {
       log.warn("not enforced here", { what: sentence });
     }
     const executor = new Executor(config, sandbox, workDir.path, log);
+    const status = config.metrics && startStatusServer(config.metrics, executor, log);
     const unlisten = listenToSignals(executor, (signal) => log.info("signal", { signal }));
     try {
       await executor.run();
     } finally {
       unlisten();
+      await status?.close();
       await sandbox.close();
     }
   } finally {

@@ -2,6 +2,7 @@
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Database, Json } from "../../supabase/functions/_shared/database.types.ts";
 import { retry } from "./backoff.ts";
+import type { Lease } from "./heartbeat.ts";
 
 type Tables = Database["public"]["Tables"];
 export type Run = Database["public"]["Functions"]["claim_app_runs"]["Returns"][number];
@@ -13,11 +14,6 @@ export type AppFile = Pick<
 export type Output = Omit<Tables["app_outputs"]["Insert"], "company_id">;
 export type Bucket = "app-storage" | "app-logs";
 export type FinalStatus = "success" | "failed" | "cancelled" | "timeout";
-
-export interface Held {
-  run_id: string;
-  cancel_requested: boolean;
-}
 
 export interface Finish {
   status: FinalStatus;
@@ -78,12 +74,13 @@ export class Service {
   }
 
   /** The runs still held; those that are missing are lost. */
-  async extendLeases(runIds: string[], leaseMs: number): Promise<Held[]> {
-    return await this.#rpc("extend_app_run_leases", {
+  async extendLeases(runIds: string[], leaseMs: number): Promise<Lease[]> {
+    const rows = await this.#rpc("extend_app_run_leases", {
       executor_id: this.executorId,
       run_ids: runIds,
       lease: interval(leaseMs),
     });
+    return rows.map((row) => ({ id: row.run_id, cancelRequested: row.cancel_requested }));
   }
 
   /** `finished`, `retrying`, or `not_held` when the run is another's by now. */
@@ -103,6 +100,11 @@ export class Service {
   /** How many runs of dead executors were given back. */
   async releaseExpired(): Promise<number> {
     return (await this.#rpc("release_expired_app_runs", {})).length;
+  }
+
+  /** Turns due times of schedules into runs; while the answer is not 0 there may be more. */
+  async enqueueDue(): Promise<number> {
+    return (await this.#rpc("enqueue_due_app_runs", {})).length;
   }
 
   async manifest(appId: string, version: string): Promise<Json> {

@@ -368,7 +368,7 @@ const CASES_OF_THEIR_OWN: Record<string, (world: World) => Promise<void>> = {
   },
   "one of two executors is killed with -9 in the middle: all runs finish": async (world) => {
     const app = await world.app({ files: "waits" });
-    const ids = await requestMany(world, app, 40, { ms: 300 });
+    const ids = await requestMany(world, app, 200, { ms: 20 });
     const args = [...FAST, "--concurrency", "3", "--lease", "2"];
     const [victim, survivor] = await Promise.all([1, 2].map(() => world.executor(args)));
     await eventually(
