@@ -42,12 +42,23 @@ create table public.app_builds (
   build_status text not null default 'pending'
     constraint app_builds_build_status check (build_status in ('pending', 'building', 'success', 'failed', 'cancelled')),
   build_path text,
+  file_size bigint constraint app_builds_file_size_range check (file_size between 0 and 104857600),
+  checksum text constraint app_builds_checksum_format check (checksum ~ '^sha256:[0-9a-f]{64}$'),
+  source_checksum text constraint app_builds_source_checksum_format check (source_checksum ~ '^sha256:[0-9a-f]{64}$'),
   build_config jsonb not null default '{}' constraint app_builds_build_config_object check (private.is_object(build_config)),
   build_logs text,
+  error_message text constraint app_builds_error_message_length check (length(error_message) <= 10000),
+  build_after timestamptz not null default now(),
+  attempt integer not null default 0,
+  max_attempts integer not null default 3 constraint app_builds_max_attempts_range check (max_attempts between 1 and 25),
+  attempt_history jsonb not null default '[]',
+  executor_id text,
+  lease_expires_at timestamptz,
   is_released boolean not null default false,
   requested_by uuid default auth.uid() references auth.users (id) on delete set null,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  started_at timestamptz,
   completed_at timestamptz,
   constraint app_builds_app_id_fkey foreign key (app_id) references public.applications (id) on delete restrict,
   constraint app_builds_build_version_fkey foreign key (app_id, build_version)
@@ -60,6 +71,9 @@ create table public.app_builds (
   constraint app_builds_success_has_path check (build_status <> 'success' or build_path is not null),
   constraint app_builds_completed check (
     (build_status in ('success', 'failed', 'cancelled')) = (completed_at is not null)),
+  -- Whoever builds without the queue's functions holds no lease, and loses none.
+  constraint app_builds_held check (lease_expires_at is null or (build_status = 'building' and executor_id is not null)),
+  constraint app_builds_attempts check (attempt between 0 and max_attempts),
   constraint app_builds_duration check (completed_at >= created_at)
 );
 comment on table public.app_builds is
@@ -67,6 +81,15 @@ comment on table public.app_builds is
 comment on column public.app_builds.build_path is 'Name of the packed build in the bucket app-storage: app_{appId}/builds/{id}/….';
 comment on column public.app_builds.build_logs is
   'Name of the log in the bucket app-logs: app_{appId}/builds/{id}/…. An object, so that only the publisher reads it.';
+comment on column public.app_builds.file_size is 'Bytes of the packed build.';
+comment on column public.app_builds.checksum is 'sha256:<64 hexadecimal digits> of the packed build.';
+comment on column public.app_builds.source_checksum is
+  'Of the version''s files and manifest that it was made from: a build of a draft that was changed since is not run.';
+comment on column public.app_builds.build_after is 'Not claimed before; moved into the future between attempts.';
+comment on column public.app_builds.attempt_history is
+  'One entry an attempt that ended without finishing the build: attempt, executor_id, started_at, ended_at, outcome, error.';
+comment on column public.app_builds.executor_id is 'Who holds the build, or held it last.';
+comment on column public.app_builds.lease_expires_at is 'When the holder loses the build unless it extends its lease.';
 comment on column public.app_builds.is_released is 'The version is published or deprecated; kept by triggers.';
 
 create table public.app_runs (
@@ -209,6 +232,7 @@ create index app_storage_app_id_version_idx on public.app_storage (app_id, versi
 
 create index app_builds_app_id_build_version_idx on public.app_builds (app_id, build_version, created_at desc);
 create index app_builds_pending_idx on public.app_builds (created_at) where build_status = 'pending';
+create index app_builds_building_idx on public.app_builds (app_id) where build_status = 'building';
 create index app_builds_requested_by_idx on public.app_builds (requested_by);
 
 create index app_runs_pending_idx on public.app_runs (company_id, priority desc, run_after, id) where status = 'pending';
@@ -436,6 +460,9 @@ begin
     -- A transaction that began before the other one has the earlier clock.
     new.completed_at := coalesce(new.completed_at, greatest(now(), new.created_at));
   end if;
+  if new.build_status <> 'building' then
+    new.lease_expires_at := null;
+  end if;
   return new;
 end;
 $$;
@@ -458,9 +485,11 @@ $$;
 create trigger guard_finished_build before update on public.app_builds
   for each row when (
     old.build_status in ('success', 'failed', 'cancelled')
-    and (old.app_id, old.build_version, old.build_status, old.build_path, old.build_config, old.build_logs, old.completed_at)
+    and (old.app_id, old.build_version, old.build_status, old.build_path, old.file_size, old.checksum, old.source_checksum,
+        old.build_config, old.build_logs, old.error_message, old.attempt, old.executor_id, old.started_at, old.completed_at)
       is distinct from
-        (new.app_id, new.build_version, new.build_status, new.build_path, new.build_config, new.build_logs, new.completed_at))
+        (new.app_id, new.build_version, new.build_status, new.build_path, new.file_size, new.checksum, new.source_checksum,
+        new.build_config, new.build_logs, new.error_message, new.attempt, new.executor_id, new.started_at, new.completed_at))
   execute function private.guard_finished_build();
 
 -- Triggers: runs. Their conditions leave heartbeats, which touch the lease alone, free of any.

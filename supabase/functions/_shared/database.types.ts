@@ -43,45 +43,78 @@ export type Database = {
       "app_builds": {
         Row: {
           "app_id": string;
+          "attempt": number;
+          "attempt_history": NonNullable<Json>;
+          "build_after": string;
           "build_config": NonNullable<Json>;
           "build_logs": string | null;
           "build_path": string | null;
           "build_status": string;
           "build_version": string;
+          "checksum": string | null;
           "completed_at": string | null;
           "created_at": string;
+          "error_message": string | null;
+          "executor_id": string | null;
+          "file_size": number | null;
           "id": string;
           "is_released": boolean;
+          "lease_expires_at": string | null;
+          "max_attempts": number;
           "requested_by": string | null;
+          "source_checksum": string | null;
+          "started_at": string | null;
           "updated_at": string;
         };
         ComputedFields: never;
         Insert: {
           "app_id": string;
+          "attempt"?: number;
+          "attempt_history"?: NonNullable<Json>;
+          "build_after"?: string;
           "build_config"?: NonNullable<Json>;
           "build_logs"?: string | null;
           "build_path"?: string | null;
           "build_status"?: string;
           "build_version": string;
+          "checksum"?: string | null;
           "completed_at"?: string | null;
           "created_at"?: string;
+          "error_message"?: string | null;
+          "executor_id"?: string | null;
+          "file_size"?: number | null;
           "id"?: string;
           "is_released"?: boolean;
+          "lease_expires_at"?: string | null;
+          "max_attempts"?: number;
           "requested_by"?: string | null;
+          "source_checksum"?: string | null;
+          "started_at"?: string | null;
           "updated_at"?: string;
         };
         Update: {
           "app_id"?: string;
+          "attempt"?: number;
+          "attempt_history"?: NonNullable<Json>;
+          "build_after"?: string;
           "build_config"?: NonNullable<Json>;
           "build_logs"?: string | null;
           "build_path"?: string | null;
           "build_status"?: string;
           "build_version"?: string;
+          "checksum"?: string | null;
           "completed_at"?: string | null;
           "created_at"?: string;
+          "error_message"?: string | null;
+          "executor_id"?: string | null;
+          "file_size"?: number | null;
           "id"?: string;
           "is_released"?: boolean;
+          "lease_expires_at"?: string | null;
+          "max_attempts"?: number;
           "requested_by"?: string | null;
+          "source_checksum"?: string | null;
+          "started_at"?: string | null;
           "updated_at"?: string;
         };
         Relationships: [
@@ -952,6 +985,40 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "claim_app_builds": {
+        Args: { "executor_id": string; "lease"?: string; "max_builds"?: number };
+        Returns: {
+          "app_id": string;
+          "attempt": number;
+          "attempt_history": NonNullable<Json>;
+          "build_after": string;
+          "build_config": NonNullable<Json>;
+          "build_logs": string | null;
+          "build_path": string | null;
+          "build_status": string;
+          "build_version": string;
+          "checksum": string | null;
+          "completed_at": string | null;
+          "created_at": string;
+          "error_message": string | null;
+          "executor_id": string | null;
+          "file_size": number | null;
+          "id": string;
+          "is_released": boolean;
+          "lease_expires_at": string | null;
+          "max_attempts": number;
+          "requested_by": string | null;
+          "source_checksum": string | null;
+          "started_at": string | null;
+          "updated_at": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "app_builds";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       "claim_app_runs": {
         Args: { "executor_id": string; "lease"?: string; "max_runs"?: number };
         Returns: {
@@ -1077,6 +1144,13 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "extend_app_build_leases": {
+        Args: { "build_ids": (string)[]; "executor_id": string; "lease"?: string };
+        Returns: {
+          "build_id": string;
+          "lease_expires_at": string;
+        }[];
+      };
       "extend_app_run_leases": {
         Args: { "executor_id": string; "lease"?: string; "run_ids": (string)[] };
         Returns: {
@@ -1116,6 +1190,21 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      "finish_app_build": {
+        Args: {
+          "attempt"?: number;
+          "build_id": string;
+          "build_path"?: string;
+          "checksum"?: string;
+          "error_message"?: string;
+          "executor_id": string;
+          "file_size"?: number;
+          "retry"?: boolean;
+          "source_checksum"?: string;
+          "status": string;
+        };
+        Returns: string;
       };
       "finish_app_run": {
         Args: {
@@ -1165,9 +1254,47 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "release_app_builds": {
+        Args: { "build_ids": (string)[]; "executor_id": string };
+        Returns: string[];
+      };
       "release_app_runs": {
         Args: { "executor_id": string; "run_ids": (string)[] };
         Returns: string[];
+      };
+      "release_expired_app_builds": {
+        Args: { "max_builds"?: number };
+        Returns: {
+          "app_id": string;
+          "attempt": number;
+          "attempt_history": NonNullable<Json>;
+          "build_after": string;
+          "build_config": NonNullable<Json>;
+          "build_logs": string | null;
+          "build_path": string | null;
+          "build_status": string;
+          "build_version": string;
+          "checksum": string | null;
+          "completed_at": string | null;
+          "created_at": string;
+          "error_message": string | null;
+          "executor_id": string | null;
+          "file_size": number | null;
+          "id": string;
+          "is_released": boolean;
+          "lease_expires_at": string | null;
+          "max_attempts": number;
+          "requested_by": string | null;
+          "source_checksum": string | null;
+          "started_at": string | null;
+          "updated_at": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "app_builds";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
       };
       "release_expired_app_runs": {
         Args: { "max_runs"?: number };

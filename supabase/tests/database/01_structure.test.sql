@@ -116,10 +116,11 @@ select set_eq($$ select name from function_grants where schema = 'public' and gr
   'preview_cron_runs', 'request_app_run', 'retry_app_run', 'search_public_apps', 'start_app_upload_verification'
 ], 'signed-in users may call exactly the functions that are listed here');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
-  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'claim_app_runs', 'complete_app_upload', 'enqueue_due_app_runs',
-  'expire_app_uploads', 'extend_app_run_leases', 'fail_app_upload', 'finish_app_run', 'list_app_customers', 'next_cron_run',
-  'preview_cron_runs', 'register_executor', 'release_app_runs', 'release_expired_app_runs', 'request_app_run', 'retry_app_run',
-  'search_public_apps', 'start_app_upload_verification'
+  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'claim_app_builds', 'claim_app_runs', 'complete_app_upload',
+  'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
+  'finish_app_build', 'finish_app_run', 'list_app_customers', 'next_cron_run', 'preview_cron_runs', 'register_executor',
+  'release_app_builds', 'release_app_runs', 'release_expired_app_builds', 'release_expired_app_runs', 'request_app_run',
+  'retry_app_run', 'search_public_apps', 'start_app_upload_verification'
 ], 'the service may call exactly the functions that are listed here');
 select set_eq($$
   select distinct name from function_grants f
@@ -186,7 +187,9 @@ select set_eq($$
   where schema = 'public' and kind in ('r', 'p') and attnum > 0 and not attisdropped and not attnotnull
 $$, array[
   'app_assignments.assigned_by',
-  'app_builds.build_path', 'app_builds.build_logs', 'app_builds.requested_by', 'app_builds.completed_at',
+  'app_builds.build_path', 'app_builds.file_size', 'app_builds.checksum', 'app_builds.source_checksum', 'app_builds.build_logs',
+  'app_builds.error_message', 'app_builds.executor_id', 'app_builds.lease_expires_at', 'app_builds.requested_by',
+  'app_builds.started_at', 'app_builds.completed_at',
   'app_cron_schedules.last_run_at', 'app_cron_schedules.next_run_at', 'app_cron_schedules.last_run_id', 'app_cron_schedules.created_by',
   'app_cron_skips.due_count',
   'app_outputs.output_data', 'app_outputs.output_bucket', 'app_outputs.output_path', 'app_outputs.file_size',
