@@ -624,8 +624,10 @@ begin
   if not (private.is_service() or private.is_superadmin()) then
     return new;
   end if;
-  -- A missing run is left to the foreign key, which names it.
   select r.company_id into new.company_id from public.app_runs r where r.id = new.run_id;
+  if not found then
+    perform private.raise_error('SW002', 'There is no such run.', 'run_id');
+  end if;
   if new.output_path is not null and not exists (
     select from public.app_runs r
     where r.id = new.run_id and starts_with(new.output_path, 'app_' || r.app_id || '/runs/' || r.id || '/')

@@ -75,8 +75,8 @@ select pg_temp.refuses('service', $$
   insert into app_outputs (run_id, output_type, output_name, output_data) values ('{run}', 'result', 'result', '1') $$, '23505',
   'duplicate key value violates unique constraint "app_outputs_run_id_output_key"', 'cannot store an output twice');
 select pg_temp.refuses('service', $$
-  insert into app_outputs (run_id, output_type, output_name, output_data) values (gen_random_uuid(), 'result', 'result', '1') $$, '23502',
-  'null value in column "company_id" of relation "app_outputs" violates not-null constraint', 'cannot store an output of a run that does not exist');
+  insert into app_outputs (run_id, output_type, output_name, output_data) values (gen_random_uuid(), 'result', 'result', '1') $$, 'SW002',
+  'There is no such run.', 'cannot store an output of a run that does not exist', 'run_id');
 
 -- They go with their run
 
