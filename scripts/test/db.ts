@@ -9,7 +9,7 @@
  */
 import { parseArgs } from "node:util";
 import { loadTestFiles, type TestFile } from "./database/files.ts";
-import { startTestDatabase } from "./database/server.ts";
+import { startTapDatabase } from "./database/server.ts";
 import { openSession, type Session } from "./database/session.ts";
 import { type FileResult, judge } from "./database/tap.ts";
 
@@ -77,7 +77,7 @@ if (files.length === 0) {
   console.error(`No test file is called ${filters.join(" or ")}.`);
   Deno.exit(2);
 }
-const database = options["db-url"] === undefined ? await startTestDatabase() : undefined;
+const database = options["db-url"] === undefined ? await startTapDatabase() : undefined;
 try {
   const { passed, failed } = await runAll(database?.url ?? options["db-url"]!, files);
   console.log(`\n${passed} passed, ${failed} failed`);

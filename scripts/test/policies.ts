@@ -9,7 +9,7 @@ import { availableCopies, copyDatabase } from "./database/copies.ts";
 import { loadTestFiles, type TestFile } from "./database/files.ts";
 import { listMutants, type Mutant } from "./database/mutants.ts";
 import { withoutTransaction } from "./database/script.ts";
-import { startTestDatabase } from "./database/server.ts";
+import { startTapDatabase } from "./database/server.ts";
 import { openSession, type Session } from "./database/session.ts";
 import { type FileResult, judge } from "./database/tap.ts";
 
@@ -70,7 +70,7 @@ const all = await loadTestFiles();
 const rank = ({ name }: TestFile) => name === MATRIX ? 0 : name === STRUCTURE ? 2 : 1;
 const files = all.toSorted((a, b) => rank(a) - rank(b));
 const started = performance.now();
-const database = await startTestDatabase();
+const database = await startTapDatabase();
 try {
   // Changing a policy locks its table, so that each worker needs a database of its own.
   const urls = [database.url];

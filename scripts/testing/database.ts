@@ -12,28 +12,29 @@ export interface TestDatabase {
   stop(): Promise<void>;
 }
 
+/** What ends a test run early, which must not leave its database behind. */
+const SIGNALS: Deno.Signal[] = ["SIGINT", "SIGTERM"];
+
 /** Starts a server of its own in a temporary directory; `stop()` removes it. */
 export async function startTestDatabase(): Promise<TestDatabase> {
   const dir = await Deno.makeTempDir({ prefix: "stowage database " });
   // Under root Postgres runs as another user, which has to pass through.
   await Deno.chmod(dir, 0o755);
   const files = join(dir, "postgres");
-  const remove = async () => {
-    await removeServerDirectory(files);
-    await Deno.remove(dir, { recursive: true });
+  const ends: (() => Promise<void>)[] = [
+    () => Deno.remove(dir, { recursive: true }),
+    () => removeServerDirectory(files),
+  ];
+  const interrupt = () => stop().finally(() => Deno.exit(130));
+  const stop = async () => {
+    for (const signal of SIGNALS) Deno.removeSignalListener(signal, interrupt);
+    for (let end = ends.pop(); end; end = ends.pop()) await end();
   };
+  for (const signal of SIGNALS) Deno.addSignalListener(signal, interrupt);
   try {
     const server = await startPostgres({ dir: files, port: 0, durable: false });
-    const stop = async () => {
-      await server.stop();
-      await remove();
-    };
-    try {
-      await prepareDatabase(server, { jwtSecret: crypto.randomUUID(), seed: false });
-    } catch (error) {
-      await server.stop();
-      throw error;
-    }
+    ends.push(() => server.stop());
+    await prepareDatabase(server, { jwtSecret: crypto.randomUUID(), seed: false });
     const url = server.url("postgres");
     return {
       url,
@@ -45,7 +46,7 @@ export async function startTestDatabase(): Promise<TestDatabase> {
       },
     };
   } catch (error) {
-    await remove();
+    await stop();
     throw error;
   }
 }

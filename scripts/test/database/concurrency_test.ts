@@ -1,7 +1,7 @@
 /** What must hold between transactions: pgTAP's files run in one each, so this takes several. */
 import { Pool, type PoolClient } from "pg";
 import { assertEquals, assertRejects } from "../../testing/assert.ts";
-import { startTestDatabase } from "./server.ts";
+import { startTestDatabase } from "../../testing/database.ts";
 
 const WAIT_MS = 20_000;
 
