@@ -1,0 +1,157 @@
+/** What an app finds in its container, in the words of the engine's API. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { HIDDEN_FILES, HIDDEN_FOLDERS } from "./bubblewrap_arguments.ts";
+import { seccompProfile } from "./docker_seccomp.ts";
+import { isolatedArguments } from "./runtimes.ts";
+import type { SandboxSpec } from "./types.ts";
+
+const MIB = 1024 * 1024;
+const APP = "/app";
+const OUTPUT = "/output";
+const STOWAGE = "/stowage";
+const PROGRAMS = "/usr/local/bin";
+const FORWARDER = fileURLToPath(new URL("../image/forward.cjs", import.meta.url));
+
+/** The engine's first process in every container, which hands signals on and buries the dead; it counts as one. */
+const INIT_PROCESSES = 1;
+/** What the forwarder of an app with network permissions needs, on top of the app's own. */
+const FORWARDER_MEGABYTES = 64;
+const FORWARDER_PROCESSES = 16;
+/** In the temporary directory. */
+const BYTES_PER_INODE = 8 * 1024;
+
+/** Kept from writing, where they are not hidden anyway. */
+const READ_ONLY = ["/proc/sys", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger"];
+const HIDDEN = [...HIDDEN_FILES, ...HIDDEN_FOLDERS].map((name) => `/proc/${name}`);
+
+/** Files that the sandbox makes for one run. */
+export interface RunFiles {
+  passwd: string;
+  group: string;
+  hosts: string;
+  /** Where the proxy listens, if the app may reach anything. */
+  egressSocket?: string;
+}
+
+export async function writeRunFiles(spec: SandboxSpec, user: number): Promise<RunFiles> {
+  const write = async (name: string, text: string) => {
+    const path = join(spec.scratchDir, name);
+    await Deno.writeTextFile(path, text);
+    await Deno.chmod(path, 0o644);
+    return path;
+  };
+  return {
+    passwd: await write("passwd", `app:x:${user}:${user}:app:/tmp:/\n`),
+    group: await write("group", `app:x:${user}:\n`),
+    hosts: await write("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+  };
+}
+
+/** The body of the call that creates the container. */
+export function containerDefinition(
+  spec: SandboxSpec,
+  { image, user, files, labels }: {
+    image: string;
+    user: number;
+    files: RunFiles;
+    labels: Record<string, string>;
+  },
+): Record<string, unknown> {
+  const { limits } = spec;
+  const hasEgress = files.egressSocket !== undefined;
+  const memory = (limits.memoryMegabytes + (hasEgress ? FORWARDER_MEGABYTES : 0)) * MIB;
+  const profile = seccompProfile();
+  const seconds = limits.timeoutSeconds * navigator.hardwareConcurrency + limits.graceSeconds;
+  const limit = (name: string, value: number) => ({ Name: name, Soft: value, Hard: value });
+  return {
+    Image: image,
+    Cmd: command(spec, hasEgress),
+    Env: Object.entries(environment(spec)).map(([name, value]) => `${name}=${value}`),
+    User: `${user}:${user}`,
+    WorkingDir: APP,
+    Hostname: "stowage",
+    Labels: labels,
+    NetworkDisabled: true,
+    HostConfig: {
+      NetworkMode: "none",
+      IpcMode: "none",
+      CgroupnsMode: "private",
+      Memory: memory,
+      // Equal to the memory: no swap on top.
+      MemorySwap: memory,
+      NanoCpus: Math.ceil(limits.cpus * 1e9),
+      PidsLimit: limits.processes + INIT_PROCESSES + (hasEgress ? FORWARDER_PROCESSES : 0),
+      // When the whole host is short of memory, apps go before its services.
+      OomScoreAdj: 500,
+      ReadonlyRootfs: true,
+      CapDrop: ["ALL"],
+      SecurityOpt: ["no-new-privileges", ...(profile === null ? [] : [`seccomp=${profile}`])],
+      Init: true,
+      LogConfig: { Type: "none" },
+      RestartPolicy: { Name: "no" },
+      Ulimits: [
+        // One byte, not none: only then does the kernel also spare a core_pattern that is a program, which would run as root on the host.
+        limit("core", 1),
+        limit("nofile", limits.openFiles),
+        limit("fsize", limits.fileBytes),
+        limit("cpu", Math.ceil(seconds)),
+      ],
+      Tmpfs: {
+        "/tmp": [
+          "rw,nosuid,nodev,mode=1777",
+          `size=${limits.temporaryBytes}`,
+          `nr_inodes=${Math.ceil(limits.temporaryBytes / BYTES_PER_INODE)}`,
+        ].join(","),
+      },
+      MaskedPaths: [...HIDDEN, "/sys"],
+      ReadonlyPaths: READ_ONLY,
+      Mounts: [
+        mount(spec.appDir, APP),
+        mount(spec.configFile, `${STOWAGE}/config.json`),
+        mount(files.passwd, "/etc/passwd"),
+        mount(files.group, "/etc/group"),
+        // The engine would write those of the host, or its own.
+        mount(files.hosts, "/etc/hosts"),
+        mount("/dev/null", "/etc/resolv.conf"),
+        mount(spec.outputDir, OUTPUT, false),
+        ...(hasEgress
+          ? [
+            mount(files.egressSocket!, `${STOWAGE}/egress.sock`),
+            mount(FORWARDER, `${STOWAGE}/forward.cjs`),
+          ]
+          : []),
+      ],
+    },
+  };
+}
+
+function command({ runtime, entrypoint, limits }: SandboxSpec, hasEgress: boolean): string[] {
+  const app = [`${PROGRAMS}/${runtime}`, ...isolatedArguments(runtime, entrypoint, limits)];
+  if (!hasEgress) return app;
+  if (runtime === "node") app.splice(1, 0, "--require", `${STOWAGE}/forward.cjs`);
+  return [`${PROGRAMS}/node`, "--max-old-space-size=32", `${STOWAGE}/forward.cjs`, ...app];
+}
+
+function environment(spec: SandboxSpec): Record<string, string> {
+  return {
+    PATH: PROGRAMS,
+    HOME: "/tmp",
+    TMPDIR: "/tmp",
+    LANG: "C.UTF-8",
+    ...(spec.runtime === "deno" ? { DENO_DIR: "/tmp/.deno", DENO_NO_UPDATE_CHECK: "1" } : {}),
+    ...spec.env,
+    STOWAGE_CONFIG: `${STOWAGE}/config.json`,
+    STOWAGE_OUTPUT_DIR: OUTPUT,
+  };
+}
+
+function mount(source: string, target: string, readOnly = true): Record<string, unknown> {
+  return {
+    Type: "bind",
+    Source: source,
+    Target: target,
+    ReadOnly: readOnly,
+    BindOptions: { Propagation: "rprivate" },
+  };
+}
