@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import {
   ArchiveError,
+  type ArchiveLimits,
   DEFAULT_ARCHIVE_LIMITS,
   extractArchive,
   sniffArchive,
@@ -28,7 +29,7 @@ const ARCHIVE_TYPES = ["source", "build", "dist"];
 export async function pullApp(
   service: Service,
   files: AppFile[],
-  app: { folder: string; appDir: string; scratchDir: string },
+  app: { folder: string; appDir: string; scratchDir: string; limits?: ArchiveLimits },
   signal: AbortSignal,
 ): Promise<void> {
   if (files.length === 0) throw new AppError("The version has no files.");
@@ -41,7 +42,7 @@ export async function pullApp(
     const path = join(app.scratchDir, `file-${index}`);
     await persistently(() => fetchFile(service, file, path, signal), signal);
     if (rank(file) >= 0 && await sniffArchive(path) !== null) {
-      await extract(path, app.appDir, file, signal);
+      await extract(path, app.appDir, file, app.limits, signal);
       await Deno.remove(path);
     } else {
       single.push({ file, path, name: file.file_path.slice(app.folder.length) });
@@ -80,10 +81,11 @@ async function extract(
   path: string,
   root: string,
   file: AppFile,
+  limits: ArchiveLimits | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await extractArchive(path, root, { signal });
+    await extractArchive(path, root, { limits, signal });
   } catch (error) {
     if (!(error instanceof ArchiveError)) throw error;
     throw new AppError(

@@ -1,6 +1,8 @@
 /** Stores what a run leaves: logs and outputs, as objects and rows. */
 import type { LogFile } from "./log_files.ts";
+import { type Progress } from "./log_shipper.ts";
 import { objectName, type Outputs, RESULT_NAME } from "./outputs.ts";
+import { metricData, METRICS_NAME } from "./reported_metrics.ts";
 import { type Output, persistently, type Run, type Service } from "./service.ts";
 
 export interface StoredPaths {
@@ -10,12 +12,14 @@ export interface StoredPaths {
 
 /**
  * Uploads logs and output files and writes the rows of app_outputs, in the place of what an earlier attempt left.
+ * @param parts objects that held the logs while they grew
  * @param lost stops it between two calls: the run is another's by now
  */
 export async function storeArtifacts(
   service: Service,
   run: Run,
   logs: { stdout: LogFile; stderr: LogFile },
+  parts: string[],
   outputs: Outputs,
   lost: AbortSignal,
 ): Promise<StoredPaths> {
@@ -36,6 +40,17 @@ export async function storeArtifacts(
   if (outputs.resultError !== undefined) {
     rows.push(errorRow(run, RESULT_NAME, outputs.resultError));
   }
+  for (const metric of outputs.report.metrics) {
+    rows.push({
+      run_id: run.id,
+      output_type: "metric",
+      output_name: metric.name,
+      output_data: metricData(metric),
+    });
+  }
+  if (outputs.report.mistakes.length > 0) {
+    rows.push(errorRow(run, METRICS_NAME, outputs.report.mistakes.join("\n")));
+  }
   for (const name of outputs.skipped) {
     rows.push(
       errorRow(run, name, "Not kept: a link, a special file, or more or larger than allowed."),
@@ -46,16 +61,40 @@ export async function storeArtifacts(
   await persistently(() => service.addOutputs(rows), lost);
   const kept = new Set(rows.map((row) => row.output_path));
   for (const bucket of ["app-storage", "app-logs"] as const) {
-    const gone = earlier.filter((each) =>
-      each.output_bucket === bucket && !kept.has(each.output_path)
-    )
-      .map((each) => each.output_path!);
-    await persistently(() => service.remove(bucket, gone), lost);
+    const gone = earlier.filter((each) => each.output_bucket === bucket)
+      .flatMap((each) => [each.output_path!, ...partsOf(each)])
+      .concat(bucket === "app-logs" ? parts : [])
+      .filter((path) => !kept.has(path));
+    await persistently(() => service.remove(bucket, [...new Set(gone)]), lost);
   }
   return {
     logs_path: `${folder}/stdout.log`,
     ...(outputs.files.length > 0 ? { output_path: `${folder}/outputs` } : {}),
   };
+}
+
+/** Says in the log's row what of it can be read while the app runs. */
+export async function noteParts(
+  service: Service,
+  run: Run,
+  type: "stdout" | "stderr",
+  log: LogFile,
+  { parts, bytes }: Progress,
+): Promise<void> {
+  await service.addOutputs([{
+    run_id: run.id,
+    output_type: type,
+    output_name: `${type}.log`,
+    output_bucket: "app-logs",
+    output_path: parts.at(-1),
+    output_data: { parts, truncated: log.truncated, written_bytes: log.written },
+    file_size: bytes,
+  }]);
+}
+
+function partsOf({ output_data }: Pick<Output, "output_data">): string[] {
+  const parts = (output_data as { parts?: unknown } | null)?.parts;
+  return Array.isArray(parts) ? parts.filter((each) => typeof each === "string") : [];
 }
 
 async function storeLog(

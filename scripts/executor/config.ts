@@ -10,6 +10,11 @@ export interface ExecutorConfig {
   sandbox: string;
   /** Runs at the same time. */
   concurrency: number;
+  /** Builds at the same time; 0: none here. */
+  builds: number;
+  /** Where packages come from; undefined: where npm on this host takes them from. */
+  registry?: string;
+  registryToken?: string;
   pollIntervalMs: number;
   leaseMs: number;
   /** Between looks at schedules; 0 leaves them to others. */
@@ -47,6 +52,9 @@ Flags (environment in brackets):
   SANDBOX_NAMES.join(", ")
 } (default auto: an isolating one, or refuse to start) [STOWAGE_SANDBOX]
   --concurrency N        runs at the same time (default 2) [STOWAGE_CONCURRENCY]
+  --builds N             builds at the same time, 0 for none (default 1) [STOWAGE_BUILDS]
+  --registry URL         where packages are installed from (default: npm's own configuration) [STOWAGE_REGISTRY]; a token
+                         for it only by environment: [STOWAGE_REGISTRY_TOKEN]
   --id ID                unique name of this executor (default: host name and a random part) [STOWAGE_EXECUTOR_ID]
   --poll-interval S      seconds between looks for work when there was none (default 1) [STOWAGE_POLL_INTERVAL]
   --lease S              seconds after which a run of a dead executor is another's, at least 1 (default 60) [STOWAGE_LEASE]
@@ -104,6 +112,9 @@ export function readConfig(args: string[], env: Environment): ExecutorConfig | n
     id,
     sandbox,
     concurrency: whole("--concurrency", value("concurrency", "STOWAGE_CONCURRENCY"), 2, 1000),
+    builds: whole("--builds", value("builds", "STOWAGE_BUILDS"), 1, 100, 0),
+    registry: readRegistry(value("registry", "STOWAGE_REGISTRY")),
+    registryToken: env.STOWAGE_REGISTRY_TOKEN || undefined,
     pollIntervalMs: seconds("poll-interval", "STOWAGE_POLL_INTERVAL", 1, 0.01),
     leaseMs: seconds("lease", "STOWAGE_LEASE", 60, 1),
     tickIntervalMs: seconds("tick-interval", "STOWAGE_TICK_INTERVAL", 10, 0),
@@ -144,7 +155,7 @@ export function readConfig(args: string[], env: Environment): ExecutorConfig | n
 
 const TEXT_FLAGS = [
   ...["url", "sandbox", "concurrency", "id", "poll-interval", "lease", "shutdown-grace"],
-  ...["tick-interval", "labels", "metrics-port", "metrics-host"],
+  ...["builds", "registry", "tick-interval", "labels", "metrics-port", "metrics-host"],
   ...["max-timeout", "max-memory", "max-cpus", "work-dir", "log-format"],
 ];
 
@@ -183,8 +194,14 @@ function number(
   return value;
 }
 
-function whole(name: string, text: string | undefined, fallback: number, max: number): number {
-  const value = number(name, text, fallback, 1, max);
+function whole(
+  name: string,
+  text: string | undefined,
+  fallback: number,
+  max: number,
+  min = 1,
+): number {
+  const value = number(name, text, fallback, min, max);
   if (!Number.isInteger(value)) throw new ConfigError(`${name} takes a whole number`);
   return value;
 }
@@ -210,6 +227,14 @@ function readMetrics(
   const value = number("--metrics-port (or STOWAGE_METRICS_PORT)", port, 0, 0, 65_535);
   if (!Number.isInteger(value)) throw new ConfigError("--metrics-port takes a whole number");
   return { hostname, port: value };
+}
+
+function readRegistry(text: string | undefined): string | undefined {
+  if (!text) return undefined;
+  if (!/^https?:\/\//.test(text) || !URL.canParse(text)) {
+    throw new ConfigError(`--registry is not an http URL: ${JSON.stringify(text)}`);
+  }
+  return text;
 }
 
 function readUrl(text: string | undefined): string {

@@ -7,6 +7,11 @@ export interface AppDefinition {
   runtime: Runtime;
   entrypoint: string;
   limits: Limits;
+  packageManager: "pnpm" | "npm";
+  /** Packages that have to be installed before the app runs, by name, with their ranges. */
+  dependencies: Record<string, string>;
+  /** Whether scripts of those packages run while they are installed. */
+  installScripts: boolean;
 }
 
 /** The app cannot be run, or not by any attempt: the run fails with this message. */
@@ -15,6 +20,8 @@ export class AppError extends Error {
 }
 
 const RUNTIMES = ["node", "deno"];
+/** The permission by which a manifest lets packages run their scripts. */
+const INSTALL_SCRIPTS = { type: "system", scope: "install-scripts" };
 const DEFAULT_ENTRYPOINT = "index.js";
 
 /** @param manifest as stored; a version without one is run as Node's index.js. */
@@ -37,7 +44,19 @@ export function definitionOf(manifest: Json, bounds: LimitBounds): AppDefinition
       `The entrypoint ${JSON.stringify(entrypoint)} is not a path inside the app.`,
     );
   }
-  return { runtime: type as Runtime, entrypoint, limits: limitsOf(object(root.config), bounds) };
+  const permissions = Array.isArray(root.permissions) ? root.permissions.map(object) : [];
+  return {
+    runtime: type as Runtime,
+    entrypoint,
+    limits: limitsOf(object(root.config), bounds),
+    packageManager: backend.package_manager === "npm" ? "npm" : "pnpm",
+    dependencies: Object.fromEntries(
+      Object.entries(object(backend.dependencies)).map(([name, range]) => [name, String(range)]),
+    ),
+    installScripts: permissions.some(({ type, scope }) =>
+      type === INSTALL_SCRIPTS.type && scope === INSTALL_SCRIPTS.scope
+    ),
+  };
 }
 
 function isInside(path: string): boolean {

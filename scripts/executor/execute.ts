@@ -1,7 +1,6 @@
 /** The life of one run on this executor, from its files to what is to be said of it. */
-import { join } from "node:path";
 import { pullApp } from "./app_files.ts";
-import { storeArtifacts, type StoredPaths } from "./artifacts.ts";
+import { noteParts, storeArtifacts, type StoredPaths } from "./artifacts.ts";
 import {
   CANCELLED,
   type Conclusion,
@@ -9,18 +8,23 @@ import {
   LeaseLost,
   ShuttingDown,
 } from "./conclusions.ts";
-import { type AppDefinition, AppError, definitionOf } from "./definition.ts";
+import { type AppDefinition, AppError } from "./definition.ts";
+import type { Installer } from "./install/mod.ts";
 import { LogFile } from "./log_files.ts";
-import { collectOutputs, type Outputs } from "./outputs.ts";
+import { LogShipper } from "./log_shipper.ts";
+import { collectOutputs, NO_OUTPUTS } from "./outputs.ts";
+import { BUILD_LIMITS } from "./pack.ts";
 import type { LimitBounds } from "./sandbox/limits.ts";
 import { outputExcess } from "./sandbox/monitor.ts";
-import { KillNow, type Outcome, type Sandbox } from "./sandbox/types.ts";
-import { type Finish, persistently, type Run, type Service } from "./service.ts";
+import { KillNow, type Outcome, type Sandbox, type SandboxSpec } from "./sandbox/types.ts";
+import { type Finish, persistently, type ReadyBuild, type Run, type Service } from "./service.ts";
+import { needsInstall, pullSource, readSource, requireEntrypoint, type Source } from "./source.ts";
 import { makeRunDir, type RunDir } from "./work_dir.ts";
 
 export interface ExecutionContext {
   service: Service;
   sandbox: Sandbox;
+  installer: Installer;
   bounds: LimitBounds;
   workDir: string;
 }
@@ -77,39 +81,60 @@ async function execute(
 ): Promise<Finish> {
   const { service } = context;
   const started = performance.now();
-  const [manifest, files] = await Promise.all([
-    persistently(() => service.manifest(run.app_id, run.version), stop),
-    persistently(() => service.files(run.app_id, run.version), stop),
-  ]);
-  const definition = definitionOf(manifest, context.bounds);
-  const folder = `app_${run.app_id}/${run.version}/`;
-  await pullApp(service, files, { folder, appDir: dir.app, scratchDir: dir.scratch }, stop);
-  await requireEntrypoint(dir.app, definition.entrypoint);
-  await Deno.writeTextFile(dir.config, JSON.stringify(run.config));
-  const prepared = performance.now();
-  const { outcome, logs } = await runInSandbox(run, context, definition, dir, stop);
-  if (outcome.kind === "aborted" && stop.reason instanceof KillNow) throw stop.reason;
+  const source = await readSource(service, run.app_id, run.version, context.bounds, stop);
+  const { definition } = source;
+  // Beside the sandbox's own files, which may come to belong to another user.
+  const logs = {
+    stdout: await LogFile.create(`${dir.config}.stdout`, definition.limits.logBytes),
+    stderr: await LogFile.create(`${dir.config}.stderr`, definition.limits.logBytes),
+  };
+  const shippers = Object.entries(logs).map(([type, log]) =>
+    LogShipper.parts(
+      service,
+      log,
+      `app_${run.app_id}/runs/${run.id}/${type}`,
+      (progress) => noteParts(service, run, type as keyof typeof logs, log, progress),
+      lost,
+    )
+  );
+  let conclusion: Pick<Finish, "status" | "error_message">;
+  let outputs = NO_OUTPUTS;
+  let outcome: Outcome | undefined;
+  let prepared = started;
+  try {
+    const build = await prepareApp(run, source, context, dir, logs.stderr, stop);
+    if (build) await persistently(() => service.setBuild(run, build.id), stop);
+    await Deno.writeTextFile(dir.config, JSON.stringify(run.config));
+    prepared = performance.now();
+    outcome = await context.sandbox.run(specOf(run, definition, dir, logs), stop);
+    if (outcome.kind === "aborted" && stop.reason instanceof KillNow) throw stop.reason;
+    // An app that is faster than the watch ends before it is noticed.
+    const excess = outputExcess(dir.output, definition.limits);
+    conclusion = conclusionOf(excess?.kind === "limit" ? excess : outcome);
+    if (!excess) outputs = await collectOutputs(dir.output, definition.limits.outputFiles);
+  } catch (error) {
+    // What was installed before is in the log, and so it is kept.
+    if (!(error instanceof AppError) || logs.stderr.size === 0) throw error;
+    conclusion = { status: "failed", error_message: error.message };
+  } finally {
+    for (const shipper of shippers) await shipper.abandon();
+  }
   lost.throwIfAborted();
   const ended = performance.now();
-  // An app that is faster than the watch ends before it is noticed.
-  const excess = outputExcess(dir.output, definition.limits);
-  const conclusion = conclusionOf(excess?.kind === "limit" ? excess : outcome);
-  const outputs: Outputs = excess
-    ? { files: [], skipped: [] }
-    : await collectOutputs(dir.output, definition.limits.outputFiles);
   if (conclusion.status === "success" && outputs.resultError !== undefined) {
     conclusion.status = "failed";
     conclusion.error_message = `${outputs.resultError}.`;
   }
-  const stored: StoredPaths = await storeArtifacts(service, run, logs, outputs, lost);
+  const parts = shippers.flatMap((shipper) => shipper.parts);
+  const stored: StoredPaths = await storeArtifacts(service, run, logs, parts, outputs, lost);
   return {
     ...conclusion,
     ...stored,
     metadata: {
       sandbox: context.sandbox.name,
       runtime: definition.runtime,
-      ...(outcome.kind === "exited" ? { exit_code: outcome.code } : {}),
-      ...(outcome.kind === "exited" && outcome.signal ? { signal: outcome.signal } : {}),
+      ...(outcome?.kind === "exited" ? { exit_code: outcome.code } : {}),
+      ...(outcome?.kind === "exited" && outcome.signal ? { signal: outcome.signal } : {}),
       prepare_ms: Math.round(prepared - started),
       execute_ms: Math.round(ended - prepared),
       store_ms: Math.round(performance.now() - ended),
@@ -117,41 +142,60 @@ async function execute(
   };
 }
 
-async function requireEntrypoint(appDir: string, entrypoint: string): Promise<void> {
-  const info = await Deno.lstat(join(appDir, entrypoint)).catch(() => null);
-  if (!info?.isFile) throw new AppError(`The app has no file ${entrypoint}, its entrypoint.`);
+/** The app's files in `dir.app`, packages included: from the build if there is one, else installed now. */
+async function prepareApp(
+  run: Run,
+  source: Source,
+  { service, installer }: ExecutionContext,
+  dir: RunDir,
+  log: LogFile,
+  stop: AbortSignal,
+): Promise<ReadyBuild | null> {
+  const { definition } = source;
+  const build = needsInstall(definition)
+    ? await persistently(() => service.build(run.app_id, run.version, source.checksum), stop)
+    : null;
+  if (build) {
+    const archive = {
+      file_path: build.build_path!,
+      file_type: "build",
+      file_size: build.file_size!,
+      checksum: build.checksum!,
+    };
+    const folder = `app_${run.app_id}/builds/${build.id}/`;
+    await pullApp(service, [archive], {
+      folder,
+      appDir: dir.app,
+      scratchDir: dir.scratch,
+      limits: BUILD_LIMITS,
+    }, stop);
+  } else {
+    await pullSource(service, source, dir, stop);
+    if (needsInstall(definition)) {
+      await installer.install(definition, dir, `${run.id}-${run.attempt}`, log.append, stop);
+    }
+  }
+  await requireEntrypoint(dir.app, definition.entrypoint);
+  return build;
 }
 
-async function runInSandbox(
+function specOf(
   run: Run,
-  { sandbox }: ExecutionContext,
   definition: AppDefinition,
   dir: RunDir,
-  stop: AbortSignal,
-): Promise<{ outcome: Outcome; logs: { stdout: LogFile; stderr: LogFile } }> {
-  const { limits } = definition;
-  // Beside the sandbox's own files, which may come to belong to another user.
-  const logs = {
-    stdout: await LogFile.create(`${dir.config}.stdout`, limits.logBytes),
-    stderr: await LogFile.create(`${dir.config}.stderr`, limits.logBytes),
+  logs: { stdout: LogFile; stderr: LogFile },
+): SandboxSpec {
+  return {
+    id: `${run.id}-${run.attempt}`,
+    runtime: definition.runtime,
+    appDir: dir.app,
+    entrypoint: definition.entrypoint,
+    configFile: dir.config,
+    outputDir: dir.output,
+    scratchDir: dir.scratch,
+    env: { STOWAGE_RUN_ID: run.id, STOWAGE_APP_ID: run.app_id },
+    limits: definition.limits,
+    stdout: logs.stdout.append,
+    stderr: logs.stderr.append,
   };
-  try {
-    const outcome = await sandbox.run({
-      id: `${run.id}-${run.attempt}`,
-      runtime: definition.runtime,
-      appDir: dir.app,
-      entrypoint: definition.entrypoint,
-      configFile: dir.config,
-      outputDir: dir.output,
-      scratchDir: dir.scratch,
-      env: { STOWAGE_RUN_ID: run.id, STOWAGE_APP_ID: run.app_id },
-      limits,
-      stdout: logs.stdout.append,
-      stderr: logs.stderr.append,
-    }, stop);
-    return { outcome, logs };
-  } finally {
-    await logs.stdout.close();
-    await logs.stderr.close();
-  }
 }

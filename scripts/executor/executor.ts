@@ -1,11 +1,20 @@
 /** An executor: the workers for runs and builds, and the housekeeping beside them. */
 import { backoffMs, sleep } from "./backoff.ts";
 import { ConfigError, type ExecutorConfig } from "./config.ts";
+import { executeBuild } from "./build.ts";
 import { executeRun } from "./execute.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import type { Logger } from "./log.ts";
+import { Installer } from "./install/mod.ts";
 import type { Sandbox } from "./sandbox/types.ts";
-import { type Finish, type Run, Service, ServiceError } from "./service.ts";
+import {
+  type Build,
+  type BuildFinish,
+  type Finish,
+  type Run,
+  Service,
+  ServiceError,
+} from "./service.ts";
 import { Telemetry } from "./telemetry.ts";
 import { type Kind, Worker } from "./worker.ts";
 
@@ -19,6 +28,7 @@ const IMPATIENT_TRIES = 5;
 export class Executor {
   readonly service: Service;
   readonly telemetry: Telemetry;
+  readonly #installer: Installer;
   readonly #workers: Pick<Worker<Run, Finish>, "run" | "stop" | "stopNow" | "claimed">[];
   readonly #stopping = new AbortController();
   #state: "starting" | "working" | "stopping" = "starting";
@@ -35,6 +45,7 @@ export class Executor {
       version: EXECUTOR_VERSION,
       sandbox: sandbox.name,
     });
+    this.#installer = new Installer({ ...config, sandbox, workDir }, log);
     this.#workers = [
       new Worker(
         this.#runs(),
@@ -43,6 +54,12 @@ export class Executor {
         this.telemetry,
       ),
     ];
+    // One run at most means: and nothing else.
+    if (config.builds > 0 && config.mode !== "once") {
+      this.#workers.push(
+        new Worker(this.#builds(), { ...config, slots: config.builds }, log, this.telemetry),
+      );
+    }
   }
 
   /** starting: not registered yet. stopping: claims no more. */
@@ -89,6 +106,7 @@ export class Executor {
     const context = {
       service,
       sandbox: this.sandbox,
+      installer: this.#installer,
       bounds: this.config.bounds,
       workDir: this.workDir,
     };
@@ -100,6 +118,25 @@ export class Executor {
       finish: (run, finish) => service.finish(run, finish),
       execute: (run, held) => executeRun(run, context, held.signals),
       describe: (run) => ({ app: run.app_id, version: run.version, company: run.company_id }),
+    };
+  }
+
+  #builds(): Kind<Build, BuildFinish> {
+    const { service } = this;
+    const context = {
+      service,
+      installer: this.#installer,
+      bounds: this.config.bounds,
+      workDir: this.workDir,
+    };
+    return {
+      name: "build",
+      claim: (max, leaseMs) => service.claimBuilds(max, leaseMs),
+      extend: (ids, leaseMs) => service.extendBuildLeases(ids, leaseMs),
+      release: (ids) => service.releaseBuilds(ids),
+      finish: (build, finish) => service.finishBuild(build, finish),
+      execute: (build, held) => executeBuild(build, context, held.signals),
+      describe: (build) => ({ app: build.app_id, version: build.build_version }),
     };
   }
 

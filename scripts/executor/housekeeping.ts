@@ -28,7 +28,7 @@ export class Housekeeping {
   readonly #chores: Chore[];
 
   constructor(
-    service: Pick<Service, "enqueueDue" | "releaseExpired">,
+    service: Pick<Service, "enqueueDue" | "releaseExpired" | "releaseExpiredBuilds">,
     { leaseMs, tickIntervalMs }: HousekeepingOptions,
     readonly log: Logger,
     readonly telemetry: Telemetry,
@@ -39,6 +39,12 @@ export class Housekeeping {
         name: "runs of lost executors given back",
         intervalMs: reapMs,
         once: () => service.releaseExpired(),
+        greedy: false,
+      },
+      {
+        name: "builds of lost executors given back",
+        intervalMs: reapMs,
+        once: () => service.releaseExpiredBuilds(),
         greedy: false,
       },
     ];

@@ -1,6 +1,7 @@
 /** Collects what an app left in its output directory, once no process of the app is left. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { METRICS_NAME, readMetrics, type Report } from "./reported_metrics.ts";
 import type { Json } from "../../supabase/functions/_shared/database.types.ts";
 
 /** A file that the app put out. */
@@ -19,9 +20,18 @@ export interface Outputs {
   result?: Json;
   /** Why result.json could not be used. */
   resultError?: string;
+  /** What metrics.jsonl says; the file itself stays a file only if something in it could not be taken. */
+  report: Report;
   /** Names of what was left out: links, special files, what exceeds a bound. */
   skipped: string[];
 }
+
+/** Of an app that put out nothing. */
+export const NO_OUTPUTS: Outputs = {
+  files: [],
+  skipped: [],
+  report: { metrics: [], mistakes: [] },
+};
 
 export const RESULT_NAME = "result.json";
 const MAX_RESULT_BYTES = 1024 * 1024;
@@ -47,7 +57,7 @@ const CONTENT_TYPES: Record<string, string> = {
 
 /** Reads the directory. Links are never followed: the app could have made one to any file of the host. */
 export async function collectOutputs(root: string, maxFiles: number): Promise<Outputs> {
-  const outputs: Outputs = { files: [], skipped: [] };
+  const outputs: Outputs = { ...NO_OUTPUTS, files: [], skipped: [] };
   const folders: { prefix: string; depth: number }[] = [{ prefix: "", depth: 0 }];
   for (let folder = folders.shift(); folder; folder = folders.shift()) {
     const entries = [...Deno.readDirSync(join(root, folder.prefix))];
@@ -61,6 +71,7 @@ export async function collectOutputs(root: string, maxFiles: number): Promise<Ou
     }
   }
   await readResult(outputs);
+  await readReport(outputs);
   return outputs;
 }
 
@@ -93,6 +104,15 @@ async function readResult(outputs: Outputs): Promise<void> {
     outputs.files = outputs.files.filter((each) => each !== file);
   } catch (error) {
     outputs.resultError = `${RESULT_NAME} is not valid JSON: ${(error as Error).message}`;
+  }
+}
+
+async function readReport(outputs: Outputs): Promise<void> {
+  const file = outputs.files.find(({ name }) => name === METRICS_NAME);
+  if (!file) return;
+  outputs.report = readMetrics(await Deno.readFile(file.path));
+  if (outputs.report.mistakes.length === 0) {
+    outputs.files = outputs.files.filter((each) => each !== file);
   }
 }
 

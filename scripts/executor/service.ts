@@ -6,6 +6,12 @@ import type { Lease } from "./heartbeat.ts";
 
 type Tables = Database["public"]["Tables"];
 export type Run = Database["public"]["Functions"]["claim_app_runs"]["Returns"][number];
+export type Build = Database["public"]["Functions"]["claim_app_builds"]["Returns"][number];
+/** A successful build, as far as a run needs it. */
+export type ReadyBuild = Pick<
+  Tables["app_builds"]["Row"],
+  "id" | "build_path" | "file_size" | "checksum" | "source_checksum"
+>;
 export type AppFile = Pick<
   Tables["app_storage"]["Row"],
   "file_path" | "file_type" | "file_size" | "checksum"
@@ -22,6 +28,17 @@ export interface Finish {
   output_path?: string;
   metadata?: Json;
   /** Try again, if attempts are left, instead of ending the run. */
+  retry?: boolean;
+}
+
+export interface BuildFinish {
+  status: "success" | "failed" | "cancelled";
+  error_message?: string;
+  build_path?: string;
+  file_size?: number;
+  checksum?: string;
+  source_checksum?: string;
+  /** Try again, if attempts are left, instead of ending the build. */
   retry?: boolean;
 }
 
@@ -107,6 +124,62 @@ export class Service {
     return (await this.#rpc("enqueue_due_app_runs", {})).length;
   }
 
+  async claimBuilds(maxBuilds: number, leaseMs: number): Promise<Build[]> {
+    return await this.#rpc("claim_app_builds", {
+      executor_id: this.executorId,
+      max_builds: maxBuilds,
+      lease: interval(leaseMs),
+    });
+  }
+
+  /** The builds still held; one that is missing was cancelled, or lost. */
+  async extendBuildLeases(buildIds: string[], leaseMs: number): Promise<Lease[]> {
+    const rows = await this.#rpc("extend_app_build_leases", {
+      executor_id: this.executorId,
+      build_ids: buildIds,
+      lease: interval(leaseMs),
+    });
+    return rows.map((row) => ({ id: row.build_id, cancelRequested: false }));
+  }
+
+  /** `finished`, `retrying`, or `not_held` when the build is another's by now, or was cancelled. */
+  async finishBuild(build: Build, finish: BuildFinish): Promise<string> {
+    return await this.#rpc("finish_app_build", {
+      build_id: build.id,
+      executor_id: this.executorId,
+      attempt: build.attempt,
+      ...finish,
+    });
+  }
+
+  async releaseBuilds(buildIds: string[]): Promise<void> {
+    await this.#rpc("release_app_builds", { executor_id: this.executorId, build_ids: buildIds });
+  }
+
+  /** How many builds of dead executors were given back. */
+  async releaseExpiredBuilds(): Promise<number> {
+    return (await this.#rpc("release_expired_app_builds", {})).length;
+  }
+
+  /** The newest successful build of the version that was made from these files. */
+  async build(appId: string, version: string, sourceChecksum: string): Promise<ReadyBuild | null> {
+    const answer = await this.#client.from("app_builds")
+      .select("id, build_path, file_size, checksum, source_checksum")
+      .eq("app_id", appId).eq("build_version", version).eq("build_status", "success")
+      .eq("source_checksum", sourceChecksum)
+      .order("completed_at", { ascending: false }).limit(1).maybeSingle();
+    return check(answer);
+  }
+
+  /** Says which build the run runs. */
+  async setBuild(run: Run, buildId: string): Promise<void> {
+    check(
+      await this.#client.from("app_runs").update({ build_id: buildId })
+        .eq("id", run.id).eq("executor_id", this.executorId).eq("status", "running")
+        .eq("attempt", run.attempt),
+    );
+  }
+
   async manifest(appId: string, version: string): Promise<Json> {
     const answer = await this.#client.from("app_versions").select("manifest")
       .eq("app_id", appId).eq("version", version).maybeSingle();
@@ -139,11 +212,11 @@ export class Service {
     if (error) throw storageError(error);
   }
 
-  async outputs(runId: string): Promise<Pick<Output, "output_bucket" | "output_path">[]> {
-    const answer = await this.#client.from("app_outputs").select("output_bucket, output_path").eq(
-      "run_id",
-      runId,
-    );
+  async outputs(
+    runId: string,
+  ): Promise<Pick<Output, "output_bucket" | "output_path" | "output_data">[]> {
+    const answer = await this.#client.from("app_outputs")
+      .select("output_bucket, output_path, output_data").eq("run_id", runId);
     return check(answer) ?? [];
   }
 

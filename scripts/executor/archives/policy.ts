@@ -99,6 +99,13 @@ export class ArchiveGuard {
     this.#checkTotal(this.#total + bytes, path);
   }
 
+  /** Counts content that is not passed through. */
+  counted(bytes: number, path: string): void {
+    if (bytes > this.limits.fileBytes) this.#tooLarge(path);
+    this.#total += bytes;
+    this.#checkTotal(this.#total, path);
+  }
+
   /** Passes content through, counting it. */
   async *measured(path: string, content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     let size = 0;

@@ -8,7 +8,13 @@ import { closeInheritedOnExec } from "./descriptors.ts";
 import { sandboxUser } from "./identity.ts";
 import { heapMegabytes } from "./limits.ts";
 import { outcomeOf } from "./outcomes.ts";
-import { denoArguments, findProgram, runnableByAll, type RuntimePaths } from "./runtimes.ts";
+import {
+  denoArguments,
+  findProgram,
+  isolatedArguments,
+  runnableByAll,
+  type RuntimePaths,
+} from "./runtimes.ts";
 import { NOT_STARTED, supervise } from "./supervise.ts";
 import {
   type Availability,
@@ -39,6 +45,7 @@ export class TrustedSandbox implements Sandbox {
   readonly isolating = false;
   #groups: ControlGroups | null = null;
   #deno: string | undefined;
+  #node = "";
   #prlimit: string | null = null;
   #setpriv: string | null = null;
 
@@ -69,6 +76,9 @@ export class TrustedSandbox implements Sandbox {
     this.#deno = Deno.uid() === 0
       ? await runnableByAll(this.options.runtimes.deno, folder)
       : this.options.runtimes.deno;
+    this.#node = Deno.uid() === 0
+      ? await runnableByAll(this.options.runtimes.node, folder)
+      : this.options.runtimes.node;
     const linux = Deno.build.os === "linux";
     return {
       available: true,
@@ -110,7 +120,7 @@ export class TrustedSandbox implements Sandbox {
     try {
       const ending = await supervise(
         {
-          argv: [...this.#limiters(spec), this.#deno, ...this.#arguments(spec)],
+          argv: [...this.#limiters(spec), ...this.#command(spec, this.#deno)],
           env: {
             PATH: "/usr/local/bin:/usr/bin:/bin",
             HOME: spec.scratchDir,
@@ -160,6 +170,12 @@ export class TrustedSandbox implements Sandbox {
         ]
         : []),
     ];
+  }
+
+  #command(spec: SandboxSpec, deno: string): string[] {
+    return spec.tool
+      ? [this.#node, ...isolatedArguments("node", spec.entrypoint, spec.limits)]
+      : [deno, ...this.#arguments(spec)];
   }
 
   #arguments(spec: SandboxSpec): string[] {

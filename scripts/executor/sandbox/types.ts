@@ -5,6 +5,8 @@ export type Runtime = "node" | "deno";
 
 /** One execution of an app. All paths are the host's; the sandbox decides what the app sees them as. */
 export interface SandboxSpec {
+  /** A program of the executor's own, with Node: a sandbox without walls puts none of its own around it. */
+  tool?: boolean;
   /** Unique on this host while it runs: names control groups and the like. */
   id: string;
   runtime: Runtime;
@@ -20,6 +22,8 @@ export interface SandboxSpec {
   scratchDir: string;
   /** The app's whole environment but for the variables named above and those that the runtime needs. */
   env: Record<string, string>;
+  /** Hosts that the app may reach, as its network permissions say (`host`, `host:port`, `*.domain`); none without it. */
+  network?: string[];
   limits: Limits;
   /** Receives what the app writes. Awaited before more is read, so that a slow sink slows the app. */
   stdout: (chunk: Uint8Array) => void | Promise<void>;

@@ -382,6 +382,7 @@ const CASES_OF_THEIR_OWN: Record<string, (world: World) => Promise<void>> = {
     await eventually(
       "all runs end",
       async () => (await statuses(world, ids)).success === ids.length ? true : null,
+      90_000,
     );
     const again = (await runs(world, ids)).filter((row) => row.attempt > 1);
     assert(

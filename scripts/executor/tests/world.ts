@@ -24,6 +24,7 @@ export interface AppOptions {
   format?: "zip" | "tar.gz";
   config?: Record<string, unknown>;
   backend?: Record<string, unknown>;
+  permissions?: Row[];
   /** Overrides for the row of app_storage. */
   row?: Row;
   companyId?: string;
@@ -92,6 +93,7 @@ export class World {
       type: "backend",
       runtime: { backend: { type: "node", entrypoint: "index.js", ...options.backend } },
       config: options.config ?? {},
+      permissions: options.permissions ?? [],
     };
     const version = () => this.client.from("app_versions");
     succeeded(await version().update({ manifest }).eq("app_id", id));
@@ -132,6 +134,26 @@ export class World {
     return await eventually(`run becomes ${states.join(" or ")}`, async () => {
       const row = await this.row(runId);
       return states.includes(row.status) ? row : null;
+    });
+  }
+
+  /** Asks for a build of the app's version. */
+  async build(app: App): Promise<string> {
+    return one(
+      await this.client.from("app_builds").insert({ app_id: app.id, build_version: VERSION })
+        .select(),
+    ).id;
+  }
+
+  async buildRow(buildId: string): Promise<Row> {
+    return one(await this.client.from("app_builds").select().eq("id", buildId));
+  }
+
+  /** The build's row once it is in one of the states. */
+  async untilBuild(buildId: string, ...states: string[]): Promise<Row> {
+    return await eventually(`build becomes ${states.join(" or ")}`, async () => {
+      const row = await this.buildRow(buildId);
+      return states.includes(row.build_status) ? row : null;
     });
   }
 
@@ -230,12 +252,13 @@ const PATIENCE_MS = 30_000;
 export async function eventually<T>(
   what: string,
   ask: () => T | null | undefined | Promise<T | null | undefined>,
+  patienceMs = PATIENCE_MS,
 ): Promise<T> {
-  const deadline = Date.now() + PATIENCE_MS;
+  const deadline = Date.now() + patienceMs;
   while (true) {
     const answer = await ask();
     if (answer !== null && answer !== undefined) return answer;
-    if (Date.now() > deadline) throw new Error(`not within ${PATIENCE_MS / 1000} s: ${what}`);
+    if (Date.now() > deadline) throw new Error(`not within ${patienceMs / 1000} s: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
