@@ -1,7 +1,6 @@
 /** What the sandbox's image holds: both runtimes, the shared libraries that they load, and a few small files. Nothing else. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { Header } from "tar";
 import { type RuntimePaths, sharedLibraries } from "../sandbox/runtimes.ts";
 
 export const REPOSITORY = "stowage-sandbox";
@@ -15,6 +14,7 @@ export type Entry =
   | { path: string; type: "File"; mode: number; source: string; size: number };
 
 const BLOCK = 512;
+const MAX_NAME_BYTES = 100;
 /** In whose namespaces apps run has no say in who they are: the run brings its own passwd. */
 const ETC: Record<string, string> = {
   "etc/passwd": "root:x:0:0:root:/:/\n",
@@ -92,17 +92,24 @@ async function* blocks(entries: Entry[]): AsyncGenerator<Uint8Array> {
   yield new Uint8Array(2 * BLOCK);
 }
 
+/** A header of the ustar format: fields at fixed places, numbers in octal, and a checksum over all. */
 function header({ path, type, mode }: Entry, size: number): Uint8Array {
-  const bytes = new Header({
-    path: type === "Directory" ? `${path}/` : path,
-    type,
-    mode,
-    size,
-    uid: 0,
-    gid: 0,
-    mtime: new Date(0),
-  });
-  bytes.encode();
-  if (!bytes.block || bytes.needPax) throw new Error(`the path ${path} is too long for an image`);
-  return bytes.block;
+  const bytes = new Uint8Array(BLOCK);
+  const text = (at: number, value: string) => bytes.set(new TextEncoder().encode(value), at);
+  const octal = (at: number, length: number, value: number) =>
+    text(at, value.toString(8).padStart(length - 1, "0"));
+  const name = type === "Directory" ? `${path}/` : path;
+  if (new TextEncoder().encode(name).length > MAX_NAME_BYTES) {
+    throw new Error(`the path ${path} is too long for an image`);
+  }
+  text(0, name);
+  octal(100, 8, mode);
+  for (const owner of [108, 116]) octal(owner, 8, 0);
+  octal(124, 12, size);
+  octal(136, 12, 0); // modified
+  text(148, " ".repeat(8)); // the checksum counts itself as blanks
+  text(156, type === "Directory" ? "5" : "0");
+  text(257, "ustar\x0000");
+  octal(148, 7, bytes.reduce((sum, byte) => sum + byte, 0));
+  return bytes;
 }

@@ -85,7 +85,7 @@ export class Engine {
     for (const change of changes) query.append("changes", change);
     const answer = await this.#send("POST", `/images/create?${query}`, {
       body: tar,
-      timeoutMs: IMPORT_TIMEOUT_MS,
+      signal: AbortSignal.timeout(IMPORT_TIMEOUT_MS),
     });
     // Failures after the first byte come in the body.
     const error = (await answer.text()).split("\n").filter(Boolean)
@@ -115,22 +115,22 @@ export class Engine {
     return State;
   }
 
-  /** Resolves when the container, which may not be started yet, has ended. */
-  async ended(id: string): Promise<number> {
+  /** Resolves when the container, which may not be started yet, has ended. It does not when a container that never ran is removed. */
+  async ended(id: string, signal: AbortSignal): Promise<number> {
     const answer = await this.#send("POST", `/containers/${id}/wait?condition=next-exit`, {
-      timeoutMs: null,
+      signal,
     });
     const { StatusCode, Error: failure } = await answer.json();
     if (failure?.Message) throw new EngineError(failure.Message, 500);
     return StatusCode;
   }
 
-  /** What the container writes from now on: frames of stdout and stderr, in order. */
-  async attach(id: string): Promise<ReadableStream<Uint8Array>> {
+  /** What the container writes from now on: frames of stdout and stderr, in order. As with `ended`, it needs a start to end. */
+  async attach(id: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
     const answer = await this.#send(
       "POST",
       `/containers/${id}/attach?stream=1&stdout=1&stderr=1`,
-      { timeoutMs: null },
+      { signal },
     );
     return answer.body!;
   }
@@ -173,7 +173,7 @@ export class Engine {
 
   async #json<T>(method: string, path: string, options: { json?: unknown } = {}): Promise<T> {
     const answer = await this.#send(method, path, {
-      timeoutMs: CALL_TIMEOUT_MS,
+      signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
       ...(options.json === undefined ? {} : { body: JSON.stringify(options.json) }),
     });
     const text = await answer.text();
@@ -183,7 +183,7 @@ export class Engine {
   async #send(
     method: string,
     path: string,
-    { body, timeoutMs }: { body?: BodyInit; timeoutMs: number | null },
+    { body, signal }: { body?: BodyInit; signal: AbortSignal },
   ): Promise<Response> {
     let answer: Response;
     try {
@@ -193,7 +193,7 @@ export class Engine {
         headers: body === undefined
           ? {}
           : { "content-type": typeof body === "string" ? "application/json" : "application/x-tar" },
-        signal: timeoutMs === null ? undefined : AbortSignal.timeout(timeoutMs),
+        signal,
         client: this.#client,
       });
     } catch (error) {

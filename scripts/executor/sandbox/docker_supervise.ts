@@ -25,7 +25,8 @@ export async function superviseContainer(
 ): Promise<ContainerEnding> {
   const { limits } = spec;
   const end = new Terminator(engine, id, limits.graceSeconds * 1000);
-  const stream = await engine.attach(id);
+  const hangUp = new AbortController();
+  const stream = await engine.attach(id, hangUp.signal);
   const flood = { kind: "limit", limit: "log_size", allowed: limits.logFloodBytes } as const;
   const bounded = (sink: (chunk: Uint8Array) => void | Promise<void>) => {
     let total = 0;
@@ -50,7 +51,7 @@ export async function superviseContainer(
     end.terminate("aborted", true);
     return { error };
   });
-  const ended = engine.ended(id);
+  const ended = engine.ended(id, hangUp.signal);
   ended.catch(() => {});
   const onAbort = () => end.terminate("aborted", signal.reason instanceof KillNow);
   let stopMonitor = () => {};
@@ -81,8 +82,7 @@ export async function superviseContainer(
     };
   } catch (error) {
     end.ended();
-    // Without its container, the stream ends.
-    await engine.remove(id).catch(() => stream.cancel().catch(() => {}));
+    hangUp.abort();
     await pumped;
     if (signal.aborted && error === signal.reason) {
       return {

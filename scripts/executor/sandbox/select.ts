@@ -1,5 +1,7 @@
 /** Which sandbox an executor uses. */
 import { BubblewrapSandbox } from "./bubblewrap.ts";
+import { DockerSandbox } from "./docker.ts";
+import type { EgressEvent } from "../egress/proxy.ts";
 import type { RuntimePaths } from "./runtimes.ts";
 import { TrustedSandbox } from "./trusted.ts";
 import type { Availability, Sandbox } from "./types.ts";
@@ -7,12 +9,17 @@ import type { Availability, Sandbox } from "./types.ts";
 export interface SandboxOptions {
   workDir: string;
   runtimes: RuntimePaths;
+  /** For docker: another image than that of `npm run executor:image`. */
+  image?: string;
+  /** Told of every connection that an app with network permissions makes. */
+  logEgress?: (runId: string, event: EgressEvent) => void;
 }
 
 type Make = (options: SandboxOptions) => Sandbox;
 
 /** In the order in which `auto` prefers them; it never takes one that does not isolate. */
 const SANDBOXES: Record<string, Make> = {
+  docker: (options) => new DockerSandbox(options),
   bubblewrap: (options) => new BubblewrapSandbox(options),
   trusted: (options) => new TrustedSandbox(options),
 };

@@ -17,6 +17,7 @@ export interface RunOptions {
   controlGroups?: boolean;
   /** Aborted when the app has written this to stdout. */
   abortAfter?: string;
+  network?: string[];
 }
 
 export interface RunResult {
@@ -51,7 +52,8 @@ export async function runApp(options: RunOptions): Promise<RunResult> {
   }
 }
 
-async function execute(
+/** Runs the app in a sandbox that was checked, in a new folder. */
+export async function execute(
   sandbox: Sandbox,
   workDir: string,
   options: RunOptions,
@@ -87,6 +89,7 @@ async function execute(
     outputDir: paths.output,
     scratchDir: paths.scratch,
     env: { STOWAGE_RUN_ID: "run", STOWAGE_APP_ID: "app" },
+    network: options.network,
     limits: { ...limitsOf({}), timeoutSeconds: 20, graceSeconds: 0.5, ...options.limits },
     stdout: (chunk) => {
       log.stdoutBytes += chunk.length;
