@@ -80,7 +80,9 @@ function parseV6(text: string): bigint | null {
   if (four === null) return null;
   const plain = four === undefined
     ? text
-    : `${text.slice(0, -tail.length)}${(four >> 16n).toString(16)}:${(four & 0xffffn).toString(16)}`;
+    : `${text.slice(0, -tail.length)}${(four >> 16n).toString(16)}:${
+      (four & 0xffffn).toString(16)
+    }`;
   const halves = plain.split("::");
   if (halves.length > 2) return null;
   const [head, rest] = halves.map((half) => half === "" ? [] : half.split(":"));

@@ -57,6 +57,8 @@ export interface EgressProxy {
 
 const MAX_SOCKET_PATH = 107;
 const BUFFER_BYTES = 64 * 1024;
+/** Read from a client that is refused, while it still writes. */
+const MAX_DRAINED_BYTES = 1024 * 1024;
 
 export async function startEgressProxy(options: EgressOptions): Promise<EgressProxy> {
   if (new TextEncoder().encode(options.socket).length > MAX_SOCKET_PATH) {
@@ -167,7 +169,10 @@ class Proxy {
         failure = error;
       }
     }
-    throw new RefusedRequest(502, `${name}:${port} cannot be reached: ${(failure as Error).message}`);
+    throw new RefusedRequest(
+      502,
+      `${name}:${port} cannot be reached: ${(failure as Error).message}`,
+    );
   }
 
   async #resolve(name: string, deadline: AbortSignal): Promise<string[]> {
@@ -201,7 +206,10 @@ class Proxy {
     const receiving = copy(server, client, (bytes) => count(bytes, "receivedBytes"));
     // Either direction may end by itself; a failure in one ends both.
     try {
-      await Promise.all([sending, request.tunnel ? receiving : receiving.then(() => close(client))]);
+      await Promise.all([
+        sending,
+        request.tunnel ? receiving : receiving.then(() => close(client)),
+      ]);
     } catch (error) {
       close(client);
       close(server);
@@ -280,6 +288,14 @@ async function refuse(client: Deno.Conn, { status, message }: RefusedRequest): P
       `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
   );
   await send(client, body);
+  await client.closeWrite();
+  // What is closed before it was read is reset, and the answer would be lost.
+  const rest = new Uint8Array(BUFFER_BYTES);
+  for (let read = 0; read < MAX_DRAINED_BYTES;) {
+    const more = await client.read(rest);
+    if (more === null) return;
+    read += more;
+  }
 }
 
 function isDisconnect(error: unknown): boolean {

@@ -34,7 +34,9 @@ export async function readRequest(
     if (read === null) return null;
     length += read;
     // Latin-1, so that one character is one byte.
-    const text = Array.from(bytes.subarray(0, length), (code) => String.fromCharCode(code)).join("");
+    const text = Array.from(bytes.subarray(0, length), (code) => String.fromCharCode(code)).join(
+      "",
+    );
     const end = text.indexOf(NEWLINE + NEWLINE);
     if (end >= 0) {
       return parseHead(text.slice(0, end), bytes.slice(end + 4, length));

@@ -23,7 +23,7 @@ const DATA_SLACK_MEGABYTES = 512;
 
 const DEVICES = ["null", "zero", "full", "random", "urandom"];
 /** Files of /proc that tell of the host or its kernel, whatever the namespace. */
-const HIDDEN_FILES = [
+export const HIDDEN_FILES = [
   "cmdline",
   "kcore",
   "keys",
@@ -41,7 +41,17 @@ const HIDDEN_FILES = [
   "config.gz",
   "sysrq-trigger",
 ];
-const HIDDEN_FOLDERS = ["acpi", "asound", "bus", "driver", "fs", "irq", "scsi", "sysvipc", "tty"];
+export const HIDDEN_FOLDERS = [
+  "acpi",
+  "asound",
+  "bus",
+  "driver",
+  "fs",
+  "irq",
+  "scsi",
+  "sysvipc",
+  "tty",
+];
 
 /** Made once at start; files are readable by every user. */
 export interface Fixture {
