@@ -28,7 +28,9 @@ function forward([program, ...args]) {
     for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]) env[name] = url;
     for (const name of ["NO_PROXY", "no_proxy"]) env[name] = "127.0.0.1,localhost,::1";
     const app = spawn(program, args, { env, stdio: "inherit" });
-    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => app.kill(signal));
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
+      process.on(signal, () => app.kill(signal));
+    }
     app.on("error", (error) => {
       console.error(`${program}: ${error.message}`);
       process.exit(127);
@@ -57,9 +59,9 @@ function useProxy() {
       path: `${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}:${port}`,
     });
     request.on("error", done);
-    request.on("connect", (response, socket) => {
+    request.on("connect", (response, socket, head) => {
       if (response.statusCode === 200) return done(null, socket);
-      let text = "";
+      let text = String(head);
       socket.on("data", (chunk) => text += chunk);
       socket.on("close", () => done(new Error(text.trim() || `proxy: ${response.statusCode}`)));
     });

@@ -1,4 +1,5 @@
 // The same on Deno.
+export {};
 const { urls } = JSON.parse(Deno.readTextFileSync(Deno.env.get("STOWAGE_CONFIG")!));
 const results: Record<string, unknown> = {};
 for (const url of urls) {
