@@ -8,6 +8,8 @@ export interface ExecutorConfig {
   secretKey: string;
   id: string;
   sandbox: string;
+  /** For docker: another image than that of `npm run executor:image`. */
+  dockerImage?: string;
   /** Runs at the same time. */
   concurrency: number;
   /** Builds at the same time; 0: none here. */
@@ -51,6 +53,8 @@ Flags (environment in brackets):
   --sandbox NAME         ${
   SANDBOX_NAMES.join(", ")
 } (default auto: an isolating one, or refuse to start) [STOWAGE_SANDBOX]
+  --docker-image NAME    image for the sandbox docker, which finds its engine by DOCKER_HOST (default: the one that
+                         "npm run executor:image" makes) [STOWAGE_DOCKER_IMAGE]
   --concurrency N        runs at the same time (default 2) [STOWAGE_CONCURRENCY]
   --builds N             builds at the same time, 0 for none (default 1) [STOWAGE_BUILDS]
   --registry URL         where packages are installed from (default: npm's own configuration) [STOWAGE_REGISTRY]; a token
@@ -111,6 +115,7 @@ export function readConfig(args: string[], env: Environment): ExecutorConfig | n
     secretKey: readSecretKey(env.SUPABASE_SECRET_KEY),
     id,
     sandbox,
+    dockerImage: value("docker-image", "STOWAGE_DOCKER_IMAGE"),
     concurrency: whole("--concurrency", value("concurrency", "STOWAGE_CONCURRENCY"), 2, 1000),
     builds: whole("--builds", value("builds", "STOWAGE_BUILDS"), 1, 100, 0),
     registry: readRegistry(value("registry", "STOWAGE_REGISTRY")),
@@ -156,7 +161,7 @@ export function readConfig(args: string[], env: Environment): ExecutorConfig | n
 const TEXT_FLAGS = [
   ...["url", "sandbox", "concurrency", "id", "poll-interval", "lease", "shutdown-grace"],
   ...["builds", "registry", "tick-interval", "labels", "metrics-port", "metrics-host"],
-  ...["max-timeout", "max-memory", "max-cpus", "work-dir", "log-format"],
+  ...["max-timeout", "max-memory", "max-cpus", "work-dir", "log-format", "docker-image"],
 ];
 
 function parseFlags(args: string[]): Record<string, string | boolean | undefined> {

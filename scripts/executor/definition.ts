@@ -1,5 +1,6 @@
 /** What a version's manifest says of how it is run. */
 import type { Json } from "../../supabase/functions/_shared/database.types.ts";
+import { parseGrant } from "./egress/grants.ts";
 import { type LimitBounds, type Limits, limitsOf } from "./sandbox/limits.ts";
 import type { Runtime } from "./sandbox/types.ts";
 
@@ -7,6 +8,8 @@ export interface AppDefinition {
   runtime: Runtime;
   entrypoint: string;
   limits: Limits;
+  /** Hosts that the app may reach: scopes of its network permissions. */
+  network: string[];
   packageManager: "pnpm" | "npm";
   /** Packages that have to be installed before the app runs, by name, with their ranges. */
   dependencies: Record<string, string>;
@@ -49,6 +52,7 @@ export function definitionOf(manifest: Json, bounds: LimitBounds): AppDefinition
     runtime: type as Runtime,
     entrypoint,
     limits: limitsOf(object(root.config), bounds),
+    network: networkOf(permissions),
     packageManager: backend.package_manager === "npm" ? "npm" : "pnpm",
     dependencies: Object.fromEntries(
       Object.entries(object(backend.dependencies)).map(([name, range]) => [name, String(range)]),
@@ -57,6 +61,16 @@ export function definitionOf(manifest: Json, bounds: LimitBounds): AppDefinition
       type === INSTALL_SCRIPTS.type && scope === INSTALL_SCRIPTS.scope
     ),
   };
+}
+
+/** A scope that opens nothing is refused where the app cannot do without it, and otherwise gives nothing. */
+function networkOf(permissions: Record<string, unknown>[]): string[] {
+  return permissions.filter(({ type }) => type === "network").flatMap(({ scope, required }) => {
+    const grant = parseGrant(String(scope));
+    if (typeof grant !== "string") return [String(scope)];
+    if (required === false) return [];
+    throw new AppError(`The app's network permission cannot be given: ${grant}.`);
+  });
 }
 
 function isInside(path: string): boolean {

@@ -194,6 +194,7 @@ function specOf(
     outputDir: dir.output,
     scratchDir: dir.scratch,
     env: { STOWAGE_RUN_ID: run.id, STOWAGE_APP_ID: run.app_id },
+    network: definition.network,
     limits: definition.limits,
     stdout: logs.stdout.append,
     stderr: logs.stderr.append,

@@ -24,6 +24,8 @@ async function main(): Promise<void> {
     const { sandbox, availability } = await selectSandbox(config.sandbox, {
       workDir: workDir.path,
       runtimes,
+      image: config.dockerImage,
+      logEgress: (run, event) => log.info("egress", { run, ...event }),
     });
     log.info("executor started", {
       id: config.id,

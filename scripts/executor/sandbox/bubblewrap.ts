@@ -13,11 +13,12 @@ import {
 import { type ControlGroup, type ControlGroups, findControlGroups } from "./cgroups.ts";
 import { closeInheritedOnExec } from "./descriptors.ts";
 import { sandboxUser } from "./identity.ts";
-import { type Limits, limitsOf } from "./limits.ts";
+import type { Limits } from "./limits.ts";
 import { outcomeOf } from "./outcomes.ts";
 import { childrenOf, isDead } from "./processes.ts";
 import { findProgram, type RuntimePaths } from "./runtimes.ts";
 import { type Program, supervise } from "./supervise.ts";
+import { tryOut } from "./try_out.ts";
 import {
   type Availability,
   type Outcome,
@@ -69,7 +70,7 @@ export class BubblewrapSandbox implements Sandbox {
       closeInheritedOnExec();
       await this.#groups?.sweep();
       this.#fixture = await prepareFixture(bwrap, prlimit, this.options);
-      await this.#tryOut();
+      await tryOut(this, this.options.workDir);
     } catch (error) {
       return unavailable(`bubblewrap does not work here: ${(error as Error).message}`);
     }
@@ -82,6 +83,7 @@ export class BubblewrapSandbox implements Sandbox {
           : "watched, and resource limits",
         processes: this.#groups ? `control group v${this.#groups.version}` : "resource limit",
         cpu: this.#groups?.cpu ? `control group v${this.#groups.version}` : "not limited",
+        network: "none, whatever an app's permissions",
         syscalls: this.#fixture.seccomp ? "filtered" : "not filtered",
         user: Deno.uid() === 0 ? "a user of its own for each run" : `user ${Deno.uid()}`,
       },
@@ -169,44 +171,6 @@ export class BubblewrapSandbox implements Sandbox {
       return await this.#groups.create(id, limits);
     } catch (error) {
       throw new SandboxError(`a control group cannot be created: ${(error as Error).message}`);
-    }
-  }
-
-  /** Runs a trivial app with each runtime, so that what is missing on this host shows before a run is claimed. */
-  async #tryOut(): Promise<void> {
-    for (const runtime of ["node", "deno"] as const) {
-      const dir = await Deno.makeTempDir({ dir: this.options.workDir, prefix: "check-" });
-      try {
-        await Deno.chmod(dir, Deno.uid() === 0 ? 0o711 : 0o700);
-        const paths = Object.fromEntries(
-          ["app", "output", "scratch"].map((name) => [name, join(dir, name)]),
-        );
-        for (const path of Object.values(paths)) await Deno.mkdir(path);
-        await Deno.writeTextFile(join(paths.app, "index.js"), "console.log('sandbox', 'works');");
-        await Deno.writeTextFile(join(dir, "config.json"), "{}");
-        const text = { stdout: "", stderr: "" };
-        const decoder = new TextDecoder();
-        const outcome = await this.run({
-          id: crypto.randomUUID(),
-          runtime,
-          appDir: paths.app,
-          entrypoint: "index.js",
-          configFile: join(dir, "config.json"),
-          outputDir: paths.output,
-          scratchDir: paths.scratch,
-          env: {},
-          limits: { ...limitsOf({}), timeoutSeconds: 30 },
-          stdout: (chunk) => void (text.stdout += decoder.decode(chunk)),
-          stderr: (chunk) => void (text.stderr += decoder.decode(chunk)),
-        }, new AbortController().signal);
-        if (outcome.kind !== "exited" || outcome.code !== 0 || text.stdout !== "sandbox works\n") {
-          throw new Error(
-            `a trial with ${runtime} ended with ${JSON.stringify(outcome)}: ${text.stderr.trim()}`,
-          );
-        }
-      } finally {
-        await Deno.remove(dir, { recursive: true });
-      }
     }
   }
 }

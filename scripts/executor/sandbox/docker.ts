@@ -91,6 +91,7 @@ export class DockerSandbox implements Sandbox {
         engine: info.ServerVersion,
         image,
         memory: `control group v${info.CgroupVersion ?? "1"}`,
+        network: "what an app's permissions name, through a proxy",
         user: Deno.uid() === 0 ? "a user of its own for each run" : `user ${Deno.uid()}`,
       },
     };

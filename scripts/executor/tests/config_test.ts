@@ -21,6 +21,8 @@ Deno.test("defaults, then the environment, then flags", () => {
   const env = { ...GOOD, STOWAGE_CONCURRENCY: "7", STOWAGE_LEASE: "5" };
   const config = readConfig(["--concurrency", "9", "--drain"], env)!;
   assertEquals([config.concurrency, config.leaseMs, config.mode], [9, 5000, "drain"]);
+  assertEquals(readConfig([], { ...GOOD, STOWAGE_DOCKER_IMAGE: "a:1" })!.dockerImage, "a:1");
+  assertEquals(readConfig(["--docker-image", "b:2"], GOOD)!.dockerImage, "b:2");
 });
 
 Deno.test("help needs no configuration", () => {
@@ -42,7 +44,7 @@ const MISTAKES: [string, string[], Record<string, string>, string][] = [
   ["the publishable key", [], { SUPABASE_SECRET_KEY: "sb_publishable_x" }, "publishable"],
   ["the anonymous token", [], { SUPABASE_SECRET_KEY: jwt("anon") }, "role anon"],
   ["a key that is none", [], { SUPABASE_SECRET_KEY: "hunter2" }, "neither"],
-  ["an unknown sandbox", ["--sandbox", "chroot"], {}, "auto, bubblewrap, trusted"],
+  ["an unknown sandbox", ["--sandbox", "chroot"], {}, "auto, docker, bubblewrap, trusted"],
   ["no number", ["--concurrency", "many"], {}, "--concurrency takes a number"],
   ["half a run", ["--concurrency", "1.5"], {}, "whole number"],
   ["a lease too short", ["--lease", "0.5"], {}, "--lease"],

@@ -66,6 +66,24 @@ Deno.test("a manifest says what is run; what it cannot say is refused", () => {
   );
 });
 
+Deno.test("network permissions open hosts; one that opens nothing is refused where it is required", () => {
+  const networkOf = (...permissions: { scope: string; required?: boolean }[]) =>
+    definitionOf({
+      runtime: { backend: { type: "node" } },
+      permissions: [
+        { type: "storage", scope: "s.example" },
+        ...permissions.map((permission) => ({ type: "network", ...permission })),
+      ],
+    }, DEFAULT_BOUNDS).network;
+  assertEquals(networkOf(), []);
+  assertEquals(
+    networkOf({ scope: "a.example" }, { scope: "*.b.example:8443", required: false }),
+    ["a.example", "*.b.example:8443"],
+  );
+  assertEquals(networkOf({ scope: "*", required: false }), []);
+  assert(caught(() => networkOf({ scope: "*" })) instanceof AppError);
+});
+
 Deno.test("a process's own control groups are found, also below a container's mounts", () => {
   const cgroup =
     "9:name=systemd:/\n4:memory:/docker/abc/sub\n1:cpu,cpuacct:/docker/abc\n0::/user.slice/x\n";
