@@ -1,6 +1,6 @@
 /** Stores what a run leaves: logs and outputs, as objects and rows. */
 import type { LogFile } from "./log_files.ts";
-import { type Progress } from "./log_shipper.ts";
+import { isPart, type Progress } from "./log_shipper.ts";
 import { objectName, type Outputs, RESULT_NAME } from "./outputs.ts";
 import { metricData, METRICS_NAME } from "./reported_metrics.ts";
 import { type Output, persistently, type Run, type Service } from "./service.ts";
@@ -26,6 +26,10 @@ export async function storeArtifacts(
   const folder = `app_${run.app_id}/runs/${run.id}`;
   const again = run.attempt > 1 || (run.attempt_history as unknown[]).length > 0;
   const earlier = again ? await persistently(() => service.outputs(run.id), lost) : [];
+  // An executor that was lost may not have come to write down which parts it had sent.
+  const earlierParts = again
+    ? (await persistently(() => service.list("app-logs", folder), lost)).filter(isPart)
+    : [];
   const rows = await Promise.all(
     Object.entries(logs).map(([type, log]) => storeLog(service, run, type, log, folder, lost)),
   );
@@ -62,8 +66,8 @@ export async function storeArtifacts(
   const kept = new Set(rows.map((row) => row.output_path));
   for (const bucket of ["app-storage", "app-logs"] as const) {
     const gone = earlier.filter((each) => each.output_bucket === bucket)
-      .flatMap((each) => [each.output_path!, ...partsOf(each)])
-      .concat(bucket === "app-logs" ? parts : [])
+      .map((each) => each.output_path!)
+      .concat(bucket === "app-logs" ? [...parts, ...earlierParts] : [])
       .filter((path) => !kept.has(path));
     await persistently(() => service.remove(bucket, [...new Set(gone)]), lost);
   }
@@ -90,11 +94,6 @@ export async function noteParts(
     output_data: { parts, truncated: log.truncated, written_bytes: log.written },
     file_size: bytes,
   }]);
-}
-
-function partsOf({ output_data }: Pick<Output, "output_data">): string[] {
-  const parts = (output_data as { parts?: unknown } | null)?.parts;
-  return Array.isArray(parts) ? parts.filter((each) => typeof each === "string") : [];
 }
 
 async function storeLog(

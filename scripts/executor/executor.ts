@@ -39,7 +39,7 @@ export class Executor {
     readonly workDir: string,
     readonly log: Logger,
   ) {
-    this.service = new Service(config.url, config.secretKey, config.id);
+    this.service = new Service(config.url, config.secretKey, config.id, config.leaseMs);
     this.telemetry = new Telemetry({
       id: config.id,
       version: EXECUTOR_VERSION,

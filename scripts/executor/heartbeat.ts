@@ -38,6 +38,19 @@ export interface Lease {
 /** Extends often enough that one lost answer, or a slow one, costs nothing. */
 const BEATS_PER_LEASE = 3;
 
+/** A server that does not answer is asked again while there is time. */
+async function answerWithin<T>(answer: Promise<T>, ms: number): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${Math.round(ms)} ms`)), ms);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 export class Heartbeat {
   constructor(
     readonly extend: (ids: string[]) => Promise<Lease[]>,
@@ -65,7 +78,10 @@ export class Heartbeat {
     if (all.length === 0) return true;
     const asked = performance.now();
     try {
-      const answer = await this.extend(all.map(({ item }) => item.id));
+      const answer = await answerWithin(
+        this.extend(all.map(({ item }) => item.id)),
+        this.leaseMs / BEATS_PER_LEASE,
+      );
       const byId = new Map(answer.map((lease) => [lease.id, lease]));
       for (const held of all) {
         const lease = byId.get(held.item.id);

@@ -28,6 +28,11 @@ export function partName(base: string, number: number): string {
   return `${base}.${String(number).padStart(4, "0")}.log`;
 }
 
+/** Whether an object's name is that of a part. */
+export function isPart(path: string): boolean {
+  return /\.\d{4}\.log$/.test(path);
+}
+
 export class LogShipper {
   readonly #ended = new AbortController();
   readonly #loop: Promise<void>;

@@ -60,16 +60,25 @@ export class ServiceError extends Error {
   }
 }
 
+/** More than a run's log has parts. */
+const MAX_LISTED = 1000;
 const RPC_TIMEOUT_MS = 30_000;
 const TRANSFER_TIMEOUT_MS = 10 * 60_000;
 
 export class Service {
   readonly #client: SupabaseClient<Database>;
 
-  constructor(url: string, key: string, readonly executorId: string) {
+  /** @param patienceMs what a call may take; longer than a lease would be in vain */
+  constructor(
+    url: string,
+    key: string,
+    readonly executorId: string,
+    patienceMs = RPC_TIMEOUT_MS,
+  ) {
+    const timeoutMs = Math.min(patienceMs, RPC_TIMEOUT_MS);
     this.#client = createClient<Database>(url, key, {
       auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-      global: { fetch: fetchInTime },
+      global: { fetch: (input, init) => fetchInTime(input, init, timeoutMs) },
     });
   }
 
@@ -212,11 +221,20 @@ export class Service {
     if (error) throw storageError(error);
   }
 
+  /** Names of the objects right below the folder, the folder included. */
+  async list(bucket: Bucket, folder: string): Promise<string[]> {
+    const { data, error } = await this.#client.storage.from(bucket).list(folder, {
+      limit: MAX_LISTED,
+    });
+    if (error) throw storageError(error);
+    return data.map(({ name }) => `${folder}/${name}`);
+  }
+
   async outputs(
     runId: string,
-  ): Promise<Pick<Output, "output_bucket" | "output_path" | "output_data">[]> {
+  ): Promise<Pick<Output, "output_bucket" | "output_path">[]> {
     const answer = await this.#client.from("app_outputs")
-      .select("output_bucket, output_path, output_data").eq("run_id", runId);
+      .select("output_bucket, output_path").eq("run_id", runId);
     return check(answer) ?? [];
   }
 
@@ -278,10 +296,14 @@ function storageError(error: Error): ServiceError {
   return new ServiceError(`storage: ${error.message}`, Number(statusCode) || status || 0);
 }
 
-function fetchInTime(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
+function fetchInTime(
+  input: RequestInfo | URL,
+  init: RequestInit = {},
+  timeoutMs: number,
+): Promise<Response> {
   const url = input instanceof Request ? input.url : String(input);
   const limit = AbortSignal.timeout(
-    url.includes("/storage/v1/") ? TRANSFER_TIMEOUT_MS : RPC_TIMEOUT_MS,
+    url.includes("/storage/v1/") ? TRANSFER_TIMEOUT_MS : timeoutMs,
   );
   return fetch(input, {
     ...init,

@@ -48,6 +48,8 @@ export function startAuth(options: AuthOptions): AuthServer {
   (connection as unknown as { rlsState: string }).rlsState = "active";
   const pool = new Pool({ connectionString: url, max: POOL_SIZE });
   pool.on("error", (error) => options.log(`auth: ${error.message}`));
+  // The pool listens to idle connections alone; one that breaks in use must not end this process either.
+  pool.on("connect", (client) => client.on("error", () => {}));
   const { auth } = options;
   const app = new App({
     connection,

@@ -144,6 +144,8 @@ function startStorage(
     max: STORAGE_CONNECTIONS,
   });
   pool.on("error", (error) => options.log(`storage: ${error.message}`));
+  // The pool listens to idle connections alone; one that breaks in use must not end this process either.
+  pool.on("connect", (client) => client.on("error", () => {}));
   const handler = createStorageHandler({
     pool,
     filesDir: options.filesDir,

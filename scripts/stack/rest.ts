@@ -63,6 +63,7 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
     // Keys are the gateway's business, and nothing but the API is served.
     options: { server: { apiKeys: false, disableStudio: true, disableFallback: true } },
   } as never);
+  const unguard = surviveBrokenConnections(options.log);
   const listener = await listenForChanges(options, connection);
   await connection.readRoleSettings();
   await connection.introspect();
@@ -92,9 +93,8 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
         : response;
     },
     async close() {
-      await listener.end();
-      await connection.close();
-      await introspector.close();
+      await inTime(Promise.all([listener.end(), connection.close(), introspector.close()]));
+      unguard();
     },
   };
 }
@@ -191,6 +191,31 @@ function settingsQuery(settings: [string, string][]): never {
 }
 
 /** Migrations announce themselves as on the platform: `notify pgrst, 'reload schema'`. */
+/** Waits no longer than this for connections to close: one that broke in use never says so. The server ends them all the same. */
+const CLOSE_MS = 3000;
+
+async function inTime(closing: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, CLOSE_MS));
+  await Promise.race([closing, late]);
+  clearTimeout(timer);
+}
+
+/**
+ * lite's driver writes into a connection that the server has just closed, outside of any promise: without this, a database that
+ * restarts would end the whole stack. The request is answered by its client's patience.
+ */
+function surviveBrokenConnections(log: (line: string) => void): () => void {
+  const onError = (event: ErrorEvent) => {
+    const stack = String(event.error?.stack ?? "");
+    if (!stack.includes("/node_modules/postgres/src/connection.js")) return;
+    event.preventDefault();
+    log(`rest: a connection broke: ${event.message}`);
+  };
+  globalThis.addEventListener("error", onError);
+  return () => globalThis.removeEventListener("error", onError);
+}
+
 async function listenForChanges(options: RestOptions, connection: RestConnection): Promise<Client> {
   const client = new Client({ connectionString: options.postgres.url("authenticator") });
   client.on("error", (error) => options.log(`rest: ${error.message}`));

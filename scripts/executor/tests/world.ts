@@ -38,8 +38,9 @@ export class World {
     this.client = serviceClient(stack);
   }
 
-  static async start(): Promise<World> {
-    return new World(await startTestStack({ functions: false, seed: false }));
+  /** @param durable whether what was committed outlives a crash of the database */
+  static async start(durable = false): Promise<World> {
+    return new World(await startTestStack({ functions: false, seed: false, durable }));
   }
 
   async close(): Promise<void> {
@@ -157,8 +158,9 @@ export class World {
     });
   }
 
-  start(args: string[], env: Record<string, string> = {}): ExecutorProcess {
-    const executor = new ExecutorProcess(this.stack, args, env);
+  /** @param program another than the executor's own */
+  start(args: string[], env: Record<string, string> = {}, program?: string): ExecutorProcess {
+    const executor = new ExecutorProcess(this.stack, args, env, program);
     this.#executors.add(executor);
     executor.exited.then(() => this.#executors.delete(executor));
     return executor;
@@ -182,9 +184,10 @@ export class ExecutorProcess {
     stack: Pick<Stack, "apiUrl" | "secretKey">,
     args: string[],
     env: Record<string, string>,
+    program: string = MAIN,
   ) {
     this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", MAIN, ...args],
+      args: ["run", "-A", program, ...args],
       cwd: PROJECT,
       env: { SUPABASE_URL: stack.apiUrl, SUPABASE_SECRET_KEY: stack.secretKey, ...env },
       stdin: "null",
