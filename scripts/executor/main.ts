@@ -7,6 +7,7 @@ import { NoSandboxError, selectSandbox } from "./sandbox/select.ts";
 import { startStatusServer } from "./status_server.ts";
 import { openWorkDir } from "./work_dir.ts";
 
+const EXIT_OK = 0;
 const EXIT_FAILED = 1;
 const EXIT_CONFIG = 2;
 
@@ -40,11 +41,10 @@ async function main(): Promise<void> {
     }
     const executor = new Executor(config, sandbox, workDir.path, log);
     const status = config.metrics && startStatusServer(config.metrics, executor, log);
-    const unlisten = listenToSignals(executor, (signal) => log.info("signal", { signal }));
+    listenToSignals(executor, (signal) => log.info("signal", { signal }));
     try {
       await executor.run();
     } finally {
-      unlisten();
       await status?.close();
       await sandbox.close();
     }
@@ -56,25 +56,24 @@ async function main(): Promise<void> {
 /** One press of Ctrl-C comes twice when npm, too, passes it on. */
 const SAME_SIGNAL_MS = 1000;
 
-/** The first signal stops in good order, a later one at once. */
-function listenToSignals(executor: Executor, report: (signal: string) => void): () => void {
+/** The first signal stops in good order, a later one at once; those that come while the process ends change nothing. */
+function listenToSignals(executor: Executor, report: (signal: string) => void): void {
   let asked: number | undefined;
-  const listeners = (["SIGTERM", "SIGINT"] as const).map((signal) => {
-    const listener = () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    Deno.addSignalListener(signal, () => {
       if (asked !== undefined && performance.now() - asked < SAME_SIGNAL_MS) return;
       report(signal);
       if (asked === undefined) executor.stop();
       else executor.stopNow();
       asked ??= performance.now();
-    };
-    Deno.addSignalListener(signal, listener);
-    return () => Deno.removeSignalListener(signal, listener);
-  });
-  return () => listeners.forEach((remove) => remove());
+    });
+  }
 }
 
 try {
   await main();
+  // Listening to signals would keep it alive.
+  Deno.exit(EXIT_OK);
 } catch (error) {
   const expected = error instanceof ConfigError || error instanceof NoSandboxError;
   console.error(expected ? `executor: ${error.message}` : error);
