@@ -21,6 +21,10 @@ const FORWARDER_PROCESSES = 16;
 /** In the temporary directory. */
 const BYTES_PER_INODE = 8 * 1024;
 
+const CPU_PERIOD_US = 100_000;
+/** What the kernel takes at the least. */
+const MIN_CPU_QUOTA_US = 1000;
+
 /** Kept from writing, where they are not hidden anyway. */
 const READ_ONLY = ["/proc/sys", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sysrq-trigger"];
 const HIDDEN = [...HIDDEN_FILES, ...HIDDEN_FOLDERS].map((name) => `/proc/${name}`);
@@ -80,7 +84,9 @@ export function containerDefinition(
       Memory: memory,
       // Equal to the memory: no swap on top.
       MemorySwap: memory,
-      NanoCpus: Math.ceil(limits.cpus * 1e9),
+      // Not NanoCpus: that refuses more processors than there are.
+      CpuPeriod: CPU_PERIOD_US,
+      CpuQuota: Math.max(MIN_CPU_QUOTA_US, Math.ceil(limits.cpus * CPU_PERIOD_US)),
       PidsLimit: limits.processes + INIT_PROCESSES + (hasEgress ? FORWARDER_PROCESSES : 0),
       // When the whole host is short of memory, apps go before its services.
       OomScoreAdj: 500,

@@ -45,7 +45,8 @@ export const CASES: Record<string, Case> = {
     },
   },
   "an app works as an ECMAScript module": {
-    options: { app: "works-as-module" },
+    // More processors than any host has.
+    options: { app: "works-as-module", limits: { cpus: 4096 } },
     outcome: ENDED_WELL,
     check: (result) => assertEquals(result.stdout, "hello data\n"),
   },

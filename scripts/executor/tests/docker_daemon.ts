@@ -1,4 +1,8 @@
-/** A real container engine for tests: the one that DOCKER_HOST names, or one of their own, which leaves nothing behind. */
+/**
+ * A real container engine for tests: the one that DOCKER_HOST names, or one of their own, which leaves nothing behind.
+ * As a program of its own, run by root: an engine for the user with the id that is its argument, until SIGTERM or SIGINT; prints
+ * the value for that user's DOCKER_HOST.
+ */
 import { join } from "node:path";
 import { Engine, engineSocket } from "../sandbox/docker_engine.ts";
 import { buildImage } from "../image/build.ts";
@@ -34,6 +38,11 @@ export async function startTestEngine(runtimes: RuntimePaths): Promise<TestEngin
     await engine.stop();
     throw error;
   }
+}
+
+/** Whether there is an engine for this user, or can be. Only root can start one. */
+export async function canHaveEngine(): Promise<boolean> {
+  return Deno.uid() === 0 || await reachable() !== null;
 }
 
 async function reachable(): Promise<TestEngine | null> {
@@ -106,6 +115,12 @@ async function startDaemon(): Promise<TestEngine> {
   return { host: `unix://${socket}`, socket, own: true, cgroupParent, stop };
 }
 
+/** Lets a user in, too. */
+export async function admit(engine: TestEngine, user: number): Promise<void> {
+  await Deno.chmod(engine.socket.slice(0, engine.socket.lastIndexOf("/")), 0o711);
+  await Deno.chown(engine.socket, user, user);
+}
+
 /** Mount points below the folder, the deepest first. */
 export function mountsBelow(folder: string): string[] {
   return Deno.readTextFileSync("/proc/self/mountinfo").split("\n")
@@ -142,4 +157,17 @@ async function removeGroup(folder: string): Promise<void> {
     if (entry.isDirectory) await removeGroup(join(folder, entry.name));
   }
   await Deno.remove(folder).catch(() => {});
+}
+
+if (import.meta.main) {
+  const user = Number(Deno.args[0]);
+  if (!Number.isInteger(user)) throw new Error("the argument is the numeric id of a user");
+  const engine = await startDaemon();
+  await admit(engine, user);
+  console.log(engine.host);
+  await new Promise<void>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) Deno.addSignalListener(signal, resolve);
+  });
+  await engine.stop();
+  Deno.exit();
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { assertStringIncludes } from "../../testing/assert.ts";
 import { locateRuntimes, runnableByAll } from "../sandbox/runtimes.ts";
-import type { TestEngine } from "./docker_daemon.ts";
+import { admit, type TestEngine } from "./docker_daemon.ts";
 import type { RunOptions, RunResult } from "./run_app.ts";
 
 const NOBODY = 65534;
@@ -50,10 +50,7 @@ export async function dockerAsOrdinaryUser(engine: TestEngine) {
     async refused(): Promise<void> {
       assertStringIncludes((await start({ app: "works" })).stderr, "usermod -aG docker");
     },
-    async admit(): Promise<void> {
-      await Deno.chmod(engine.socket.slice(0, engine.socket.lastIndexOf("/")), 0o711);
-      await Deno.chown(engine.socket, NOBODY, NOBODY);
-    },
+    admit: () => admit(engine, NOBODY),
     async run(options: RunOptions): Promise<RunResult> {
       const { success, stdout, stderr } = await start(options);
       if (!success) throw new Error(stderr);
