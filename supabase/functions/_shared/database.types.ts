@@ -707,6 +707,145 @@ export type Database = {
           },
         ];
       };
+      "app_webhook_deliveries": {
+        Row: {
+          "body_size": number;
+          "company_id": string;
+          "delivery_id": string;
+          "last_received_at": string;
+          "message": string | null;
+          "outcome": string;
+          "received_at": string;
+          "received_count": number;
+          "run_id": string | null;
+          "webhook_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "body_size": number;
+          "company_id": string;
+          "delivery_id": string;
+          "last_received_at"?: string;
+          "message"?: string | null;
+          "outcome": string;
+          "received_at"?: string;
+          "received_count"?: number;
+          "run_id"?: string | null;
+          "webhook_id": string;
+        };
+        Update: {
+          "body_size"?: number;
+          "company_id"?: string;
+          "delivery_id"?: string;
+          "last_received_at"?: string;
+          "message"?: string | null;
+          "outcome"?: string;
+          "received_at"?: string;
+          "received_count"?: number;
+          "run_id"?: string | null;
+          "webhook_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_webhook_deliveries_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_webhook_deliveries_run_id_fkey";
+            columns: ["run_id"];
+            isOneToOne: false;
+            referencedRelation: "app_runs";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_webhook_deliveries_webhook_id_fkey";
+            columns: ["webhook_id"];
+            isOneToOne: false;
+            referencedRelation: "app_webhooks";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "app_webhooks": {
+        Row: {
+          "app_id": string;
+          "company_id": string;
+          "config": NonNullable<Json>;
+          "created_at": string;
+          "created_by": string | null;
+          "id": string;
+          "is_active": boolean;
+          "last_delivery_at": string | null;
+          "max_deliveries_per_minute": number;
+          "name": string;
+          "previous_secret_expires_at": string | null;
+          "secret_fingerprint": string | null;
+          "secret_rotated_at": string | null;
+          "updated_at": string;
+          "version": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "company_id": string;
+          "config"?: NonNullable<Json>;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "id"?: string;
+          "is_active"?: boolean;
+          "last_delivery_at"?: string | null;
+          "max_deliveries_per_minute"?: number;
+          "name": string;
+          "previous_secret_expires_at"?: string | null;
+          "secret_fingerprint"?: string | null;
+          "secret_rotated_at"?: string | null;
+          "updated_at"?: string;
+          "version"?: string | null;
+        };
+        Update: {
+          "app_id"?: string;
+          "company_id"?: string;
+          "config"?: NonNullable<Json>;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "id"?: string;
+          "is_active"?: boolean;
+          "last_delivery_at"?: string | null;
+          "max_deliveries_per_minute"?: number;
+          "name"?: string;
+          "previous_secret_expires_at"?: string | null;
+          "secret_fingerprint"?: string | null;
+          "secret_rotated_at"?: string | null;
+          "updated_at"?: string;
+          "version"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_webhooks_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_webhooks_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_webhooks_version_fkey";
+            columns: ["app_id", "version"];
+            isOneToOne: false;
+            referencedRelation: "app_versions";
+            referencedColumns: ["app_id", "version"];
+          },
+        ];
+      };
       "applications": {
         Row: {
           "created_at": string;
@@ -1081,6 +1220,23 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "create_app_webhook": {
+        Args: {
+          "app_id": string;
+          "company_id": string;
+          "config"?: Json;
+          "max_deliveries_per_minute"?: number;
+          "name": string;
+          "version"?: string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["app_webhook_secret"];
+        SetofOptions: {
+          from: "*";
+          to: "app_webhook_secret";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "create_company": {
         Args: { "name": string; "slug": string };
         Returns: {
@@ -1236,6 +1392,22 @@ export type Database = {
       "preview_cron_runs": {
         Args: { "after"?: string; "count"?: number; "expression": string; "timezone": string };
         Returns: string[];
+      };
+      "receive_app_webhook": {
+        Args: {
+          "body": string;
+          "delivery_id": string;
+          "headers"?: Json;
+          "sent_at": string;
+          "signatures": string;
+          "webhook_id": string;
+        };
+        Returns: {
+          "message": string;
+          "outcome": string;
+          "retry_after": number;
+          "run_id": string;
+        }[];
       };
       "register_executor": {
         Args: { "capacity"?: number; "executor_id": string; "labels"?: Json; "version"?: string };
@@ -1423,6 +1595,16 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "rotate_app_webhook_secret": {
+        Args: { "grace"?: string; "webhook_id": string };
+        Returns: Database["public"]["CompositeTypes"]["app_webhook_secret"];
+        SetofOptions: {
+          from: "*";
+          to: "app_webhook_secret";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "search_public_apps": {
         Args: { "limit"?: number; "offset"?: number; "query"?: string };
         Returns: {
@@ -1471,7 +1653,12 @@ export type Database = {
       [_ in never]: never;
     };
     CompositeTypes: {
-      [_ in never]: never;
+      "app_webhook_secret": {
+        "webhook_id": string | null;
+        "secret": string | null;
+        "secret_fingerprint": string | null;
+        "previous_secret_expires_at": string | null;
+      };
     };
   };
 };

@@ -14,6 +14,9 @@ export const MAX_MULTIPART_OVERHEAD_BYTES = 64 * KIB;
 /** The largest JSON request body. */
 export const MAX_JSON_BODY_BYTES = 256 * KIB;
 
+/** The largest body of a webhook's delivery; `receive_app_webhook` holds to it too. */
+export const MAX_WEBHOOK_BODY_BYTES = 256 * KIB;
+
 /** How long a signed download lives at most, and when the caller does not say. */
 export const MAX_DOWNLOAD_SECONDS = 3600;
 export const DEFAULT_DOWNLOAD_SECONDS = 300;

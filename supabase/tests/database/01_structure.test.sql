@@ -48,6 +48,8 @@ insert into expected_privileges values
   ('app_storage', 'authenticated', 'delete, insert, select, update'),
   ('app_uploads', 'authenticated', 'select'),
   ('app_versions', 'authenticated', 'delete, insert (app_id, version), select, update (status, status_reason)'),
+  ('app_webhook_deliveries', 'authenticated', 'select'),
+  ('app_webhooks', 'authenticated', 'delete, select, update (name, version, is_active, config, max_deliveries_per_minute)'),
   ('applications', 'authenticated',
     'delete, insert (slug, name, description, publisher_company_id, status, visibility), select, '
     'update (slug, name, description, publisher_company_id, status, visibility)'),
@@ -112,15 +114,16 @@ select set_eq($$ select schema || '.' || name from function_grants where grantee
   array['public.search_public_apps', 'private.search_public_apps'],
   'anonymous may call the public catalogue and nothing else');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
-  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_company', 'list_app_customers', 'next_cron_run',
-  'preview_cron_runs', 'request_app_run', 'retry_app_run', 'search_public_apps', 'start_app_upload_verification'
+  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_app_webhook', 'create_company', 'list_app_customers', 'next_cron_run',
+  'preview_cron_runs', 'request_app_run', 'retry_app_run', 'rotate_app_webhook_secret', 'search_public_apps',
+  'start_app_upload_verification'
 ], 'signed-in users may call exactly the functions that are listed here');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'claim_app_builds', 'claim_app_runs', 'complete_app_upload',
-  'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
-  'finish_app_build', 'finish_app_run', 'list_app_customers', 'next_cron_run', 'preview_cron_runs', 'register_executor',
+  'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
+  'finish_app_build', 'finish_app_run', 'list_app_customers', 'next_cron_run', 'preview_cron_runs', 'receive_app_webhook', 'register_executor',
   'release_app_builds', 'release_app_runs', 'release_expired_app_builds', 'release_expired_app_runs', 'request_app_run',
-  'retry_app_run', 'search_public_apps', 'start_app_upload_verification'
+  'retry_app_run', 'rotate_app_webhook_secret', 'search_public_apps', 'start_app_upload_verification'
 ], 'the service may call exactly the functions that are listed here');
 select set_eq($$
   select distinct name from function_grants f
@@ -200,6 +203,9 @@ $$, array[
   'app_uploads.error_code', 'app_uploads.error_message', 'app_uploads.created_by', 'app_uploads.verifying_until',
   'app_uploads.completed_at', 'app_uploads.file_id',
   'app_versions.manifest', 'app_versions.status_reason', 'app_versions.created_by', 'app_versions.published_by', 'app_versions.published_at',
+  'app_webhook_deliveries.run_id', 'app_webhook_deliveries.message',
+  'app_webhooks.version', 'app_webhooks.secret_fingerprint', 'app_webhooks.secret_rotated_at',
+  'app_webhooks.previous_secret_expires_at', 'app_webhooks.last_delivery_at', 'app_webhooks.created_by',
   'applications.created_by'
 ], 'exactly the columns that are listed here may be null');
 

@@ -74,6 +74,12 @@ values (
 select pg_temp.learn('publisher schedule', 'service', $$
   insert into app_cron_schedules (app_id, company_id, cron_expression)
   values ('{private app}', '{publisher company}', '@daily') returning id $$);
+select pg_temp.learn('customer webhook', 'customer owner', $$
+  select webhook_id from create_app_webhook('{private app}', '{customer company}', 'Webhook') $$);
+select pg_temp.learn('publisher webhook', 'publisher owner', $$
+  select webhook_id from create_app_webhook('{private app}', '{publisher company}', 'Webhook') $$);
+insert into app_webhook_deliveries (webhook_id, delivery_id, company_id, outcome, body_size)
+values (pg_temp.id('customer webhook')::uuid, 'msg', pg_temp.id('customer company')::uuid, 'enqueued', 0);
 select pg_temp.learn('upload', 'publisher owner', $$
   select id from begin_app_upload('{private app}', '2.0.0', 'up.js', 'dist', 'text/javascript', 1, pg_temp.checksum('up')) $$);
 select pg_temp.add_object('app-storage', 'app_{private app}/staging/{upload}');

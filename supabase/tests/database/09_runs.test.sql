@@ -116,7 +116,7 @@ from (values
   ($$run_type = 'party'$$, 'run_type'), ('priority = 101', 'priority_range'), ('priority = -101', 'priority_range'),
   ('max_attempts = 0', 'attempts_left'), ('max_attempts = 26', 'max_attempts_range'),
   ('attempt = 4', 'attempts'), ('attempt = -1', 'attempts'), ('attempt = 3', 'attempts_left'),
-  ($$config = '[]'$$, 'config_object'), ($$config = jsonb_build_object('a', repeat('a', 262144))$$, 'config_object'),
+  ($$config = '[]'$$, 'config_object'), ($$config = jsonb_build_object('a', repeat('a', 524288))$$, 'config_object'),
   ($$metadata = '1'$$, 'metadata_object'), ($$idempotency_key = ''$$, 'idempotency_key_length'),
   ($$idempotency_key = repeat('a', 201)$$, 'idempotency_key_length'), ($$error_message = repeat('a', 10001)$$, 'error_message_length'),
   ('lease_expires_at = now()', 'held'), ('completed_at = now()', 'completed'),
