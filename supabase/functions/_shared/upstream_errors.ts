@@ -22,6 +22,8 @@ const OWN: Record<string, ErrorCode> = {
   SW041: "queue_full",
   SW042: "run_not_finished",
   SW043: "idempotency_key_reused",
+  SW050: "invalid_request",
+  SW051: "invalid_request",
 };
 
 /** Postgres's and PostgREST's codes that mean something to a caller. */
