@@ -16,8 +16,6 @@ const OWN: Record<string, ErrorCode> = {
   SW032: "upload_busy",
   SW033: "upload_over",
   SW034: "file_too_large",
-  SW050: "invalid_request",
-  SW051: "invalid_request",
   SW040: "app_not_runnable",
   SW041: "queue_full",
   SW042: "run_not_finished",
