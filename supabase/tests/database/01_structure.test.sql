@@ -113,14 +113,16 @@ select set_eq($$ select schema || '.' || name from function_grants where grantee
   'anonymous may call the public catalogue and nothing else');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_company', 'list_app_customers', 'next_cron_run',
-  'preview_cron_runs', 'request_app_run', 'retry_app_run', 'search_public_apps', 'start_app_upload_verification'
+  'preview_cron_runs', 'request_app_run', 'request_app_runs', 'retry_app_run', 'search_public_apps',
+  'start_app_upload_verification'
 ], 'signed-in users may call exactly the functions that are listed here');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'claim_app_builds', 'claim_app_runs', 'complete_app_upload',
   'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
-  'finish_app_build', 'finish_app_run', 'list_app_customers', 'next_cron_run', 'preview_cron_runs', 'register_executor',
-  'release_app_builds', 'release_app_runs', 'release_expired_app_builds', 'release_expired_app_runs', 'request_app_run',
-  'retry_app_run', 'search_public_apps', 'start_app_upload_verification'
+  'finish_and_claim_app_runs', 'finish_app_build', 'finish_app_run', 'finish_app_runs', 'list_app_customers', 'next_cron_run',
+  'preview_cron_runs', 'register_executor', 'release_app_builds', 'release_app_runs', 'release_expired_app_builds',
+  'release_expired_app_runs', 'request_app_run', 'request_app_runs', 'retry_app_run', 'search_public_apps',
+  'start_app_upload_verification'
 ], 'the service may call exactly the functions that are listed here');
 select set_eq($$
   select distinct name from function_grants f
@@ -165,7 +167,11 @@ select is_empty($$
   from pg_constraint c join ours on ours.oid = c.conrelid
   where contype = 'f' and not exists (
     select from pg_index i
-    where i.indrelid = c.conrelid and i.indpred is null
+    where i.indrelid = c.conrelid
+      -- Rows that refer to nothing need not be in it.
+      and (i.indpred is null or (cardinality(c.conkey) = 1 and pg_get_expr(i.indpred, i.indrelid) = (
+        select format('(%I IS NOT NULL)', attname) from pg_attribute
+        where attrelid = c.conrelid and attnum = c.conkey[1])))
       and (string_to_array(i.indkey::text, ' ')::smallint[])[1:cardinality(c.conkey)] @> c.conkey)
 $$, 'every foreign key has an index that begins with its columns');
 select is_empty($$
