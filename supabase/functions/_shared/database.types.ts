@@ -393,6 +393,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
@@ -412,7 +413,7 @@ export type Database = {
           "completed_at"?: string | null;
           "config"?: NonNullable<Json>;
           "created_at"?: string;
-          "duration_ms"?: never;
+          "duration_ms"?: number | null;
           "error_message"?: string | null;
           "executor_id"?: string | null;
           "id"?: string;
@@ -424,6 +425,7 @@ export type Database = {
           "output_path"?: string | null;
           "priority"?: number;
           "requested_by"?: string | null;
+          "retry_failures"?: boolean;
           "retry_of"?: string | null;
           "run_after"?: string;
           "run_type"?: string;
@@ -442,7 +444,7 @@ export type Database = {
           "completed_at"?: string | null;
           "config"?: NonNullable<Json>;
           "created_at"?: string;
-          "duration_ms"?: never;
+          "duration_ms"?: number | null;
           "error_message"?: string | null;
           "executor_id"?: string | null;
           "id"?: string;
@@ -454,6 +456,7 @@ export type Database = {
           "output_path"?: string | null;
           "priority"?: number;
           "requested_by"?: string | null;
+          "retry_failures"?: boolean;
           "retry_of"?: string | null;
           "run_after"?: string;
           "run_type"?: string;
@@ -938,6 +941,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
@@ -1043,6 +1047,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
@@ -1191,6 +1196,10 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "finish_and_claim_app_runs": {
+        Args: { "executor_id": string; "lease"?: string; "max_runs"?: number; "results": Json };
+        Returns: Json;
+      };
       "finish_app_build": {
         Args: {
           "attempt"?: number;
@@ -1220,6 +1229,7 @@ export type Database = {
         };
         Returns: string;
       };
+      "finish_app_runs": { Args: { "executor_id": string; "results": Json }; Returns: Json };
       "list_app_customers": {
         Args: { "app_id": string };
         Returns: {
@@ -1320,6 +1330,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
@@ -1369,6 +1380,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
@@ -1384,6 +1396,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "request_app_runs": { Args: { "runs": Json }; Returns: string[] };
       "retry_app_run": {
         Args: { "run_id": string };
         Returns: {
@@ -1408,6 +1421,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
