@@ -364,7 +364,7 @@ as $$
 declare
   lock_space constant integer := 1937010551;
   -- A large claim takes several from each of fewer companies: it is cheaper, and leaves lanes to others.
-  lanes_at_once constant integer := 8 + p_max_runs / 16;
+  lanes_at_once constant integer := 8 + p_max_runs / 100;
   place integer := private.place_in_ring();
   lap_start integer := place;
   wraps integer := 0;
