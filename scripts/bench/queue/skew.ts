@@ -75,6 +75,7 @@ export async function measureSkew(url: string, backlog: number): Promise<Skew> {
         }
         await worker.query("select 1");
         if (left <= 0) {
+          for (const run of held) change(run.company_id, -1);
           await worker.query("select public.release_app_runs('skew', $1)", [
             held.map(({ id }) => id),
           ]);
