@@ -1,6 +1,6 @@
 /** The queue under many connections at once: limits hold, every run is run once, companies take turns. */
 import { assert, assertEquals } from "../../testing/assert.ts";
-import { startTestDatabase } from "../database/server.ts";
+import { startTestDatabase } from "../../testing/database.ts";
 import { type ClaimedRun, createWorld, takeTurn, type World } from "./world.ts";
 
 const CLAIMERS = 16;
