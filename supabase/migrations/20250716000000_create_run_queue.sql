@@ -147,15 +147,33 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  run_lane constant integer := (select lane from private.company_lanes where company_id = run.company_id);
+  run_lane integer;
 begin
   if run.status = 'pending' then
-    -- The next claim finds it due, if it is.
+    -- As a request does it: under the lock of the lane, a claim that finds it empty cannot overlook what is added.
+    update private.company_lanes
+    set is_ready = is_ready or (run.run_after <= now() and parked_until is null)
+    where company_id = run.company_id
+    returning lane into run_lane;
     insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
-    values (run_lane, false, -run.priority, run.run_after, run.id);
+    values (run_lane, run.run_after <= now(), -run.priority, run.run_after, run.id);
   elsif run.status = 'running' then
-    insert into private.held_runs (run_id, lane) values (run.id, run_lane);
+    insert into private.held_runs (run_id, lane)
+    select run.id, l.lane from private.company_lanes l where l.company_id = run.company_id;
   end if;
+end;
+$$;
+
+create function private.wait_again(run public.app_runs)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- The next claim after run_after finds it due: whoever gives a run back waits for no request that is under way.
+  insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
+  select l.lane, false, -run.priority, run.run_after, run.id
+  from private.company_lanes l where l.company_id = run.company_id and run.status = 'pending';
 end;
 $$;
 
@@ -1158,7 +1176,7 @@ begin
   returning h.lane, exists (select from private.company_lanes l where l.lane = h.lane and l.parked_until is not null)
   into run_lane, parked;
   if retried then
-    perform private.join_queue(run);
+    perform private.wait_again(run);
   end if;
   if parked then
     perform private.unpark_lane(run_lane);
@@ -1417,7 +1435,7 @@ begin
     where id = held.id
     returning * into run;
     perform private.leave_queue(held);
-    perform private.join_queue(run);
+    perform private.wait_again(run);
     return next run.id;
   end loop;
   perform set_config('stowage.queue', '', true);
@@ -1483,7 +1501,7 @@ begin
     where id = lost.id
     returning * into run;
     perform private.leave_queue(lost);
-    perform private.join_queue(run);
+    perform private.wait_again(run);
     return next run;
   end loop;
   perform set_config('stowage.queue', '', true);
