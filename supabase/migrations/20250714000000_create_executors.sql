@@ -29,8 +29,7 @@ create policy "Superadmins add executors" on public.executors
 
 create policy "Superadmins change executors" on public.executors
   for update to authenticated
-  using ((select private.is_superadmin()))
-  with check ((select private.is_superadmin()));
+  using ((select private.is_superadmin()));
 
 create policy "Superadmins delete executors" on public.executors
   for delete to authenticated

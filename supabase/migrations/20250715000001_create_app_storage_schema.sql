@@ -494,7 +494,7 @@ create trigger guard_finished_build before update on public.app_builds
 
 -- Triggers: runs. Their conditions leave heartbeats, which touch the lease alone, free of any.
 
-create function private.require_runnable_app(p_app_id uuid, p_company_id uuid)
+create function private.require_runnable_app(p_app_id uuid, p_company_id uuid, p_may_wait boolean default true)
 returns void
 language plpgsql
 security definer -- asks for apps and companies whatever the caller sees
@@ -502,13 +502,25 @@ set search_path = ''
 as $$
 begin
   -- One answer for every company that is not the caller's, or it would tell which apps strangers have.
-  if not (private.is_service() or coalesce(p_company_id = any (private.my_company_ids()), false))
-    or not private.can_run_app(p_app_id, p_company_id)
-  then
-    perform private.raise_error('SW040', 'The app is not active, or it is not assigned to this company.', 'app_id');
+  if private.is_service() or coalesce(p_company_id = any (private.my_company_ids()), false) then
+    -- Whoever suspends the app or takes it away waits for this transaction and stops what comes of it, or is waited for.
+    if p_may_wait then
+      perform from public.applications where id = p_app_id for share;
+      perform from public.app_assignments where app_id = p_app_id and company_id = p_company_id for key share;
+    else
+      perform from public.applications where id = p_app_id for share nowait;
+      perform from public.app_assignments where app_id = p_app_id and company_id = p_company_id for key share nowait;
+    end if;
+    if private.can_run_app(p_app_id, p_company_id) then
+      return;
+    end if;
   end if;
+  perform private.raise_error('SW040', 'The app is not active, or it is not assigned to this company.', 'app_id');
 end;
 $$;
+comment on function private.require_runnable_app is
+  'The app runs for the company until the transaction ends, or SW040. With p_may_wait false it raises 55P03 while somebody '
+  'changes the app: for callers who hold what that change needs.';
 
 create function private.guard_new_run()
 returns trigger
@@ -522,7 +534,8 @@ begin
   if new.status <> 'pending' then
     perform private.raise_error('SW022', 'A run begins as pending.', 'status');
   end if;
-  perform private.require_runnable_app(new.app_id, new.company_id);
+  -- A tick holds the schedule, which is switched off along with the app.
+  perform private.require_runnable_app(new.app_id, new.company_id, new.run_type <> 'cron');
   if new.version is null then
     select version into new.version from public.app_versions
     where app_id = new.app_id and status = 'published'
@@ -756,8 +769,7 @@ create policy "Superadmins add files" on public.app_storage
 
 create policy "Superadmins change files" on public.app_storage
   for update to authenticated
-  using ((select private.is_superadmin()))
-  with check ((select private.is_superadmin()));
+  using ((select private.is_superadmin()));
 
 create policy "Superadmins delete files" on public.app_storage
   for delete to authenticated
@@ -792,8 +804,7 @@ create policy "Superadmins add runs" on public.app_runs
 
 create policy "Superadmins change runs" on public.app_runs
   for update to authenticated
-  using ((select private.is_superadmin()))
-  with check ((select private.is_superadmin()));
+  using ((select private.is_superadmin()));
 
 create policy "Superadmins delete runs" on public.app_runs
   for delete to authenticated
@@ -809,8 +820,7 @@ create policy "Superadmins add outputs" on public.app_outputs
 
 create policy "Superadmins change outputs" on public.app_outputs
   for update to authenticated
-  using ((select private.is_superadmin()))
-  with check ((select private.is_superadmin()));
+  using ((select private.is_superadmin()));
 
 create policy "Superadmins delete outputs" on public.app_outputs
   for delete to authenticated
@@ -849,8 +859,7 @@ create policy "Superadmins add permissions" on public.app_permissions
 
 create policy "Superadmins change permissions" on public.app_permissions
   for update to authenticated
-  using ((select private.is_superadmin()))
-  with check ((select private.is_superadmin()));
+  using ((select private.is_superadmin()));
 
 create policy "Superadmins delete permissions" on public.app_permissions
   for delete to authenticated

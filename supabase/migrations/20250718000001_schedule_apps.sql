@@ -180,8 +180,11 @@ begin
   end if;
   return query select run.id, is_new, null::text, null::text;
 exception
-  -- Another transaction's doing: nothing was decided, the next tick tries again.
-  when transaction_rollback or lock_not_available or insufficient_resources or operator_intervention then
+  -- Another transaction's doing: nothing was decided, the next tick tries again. One that changes the app may be about to
+  -- switch this schedule off, which the tick holds: only this one is put off, not the others.
+  when lock_not_available then
+    return query select null::uuid, false, null::text, null::text;
+  when transaction_rollback or insufficient_resources or operator_intervention then
     raise;
   when others then
     code := sqlstate;
@@ -268,6 +271,7 @@ begin
         due := private.next_cron_match(cron, schedule.timezone, latest);
         exit;
       end if;
+      exit when outcome.run_id is null;
       if outcome.is_new then
         return query select schedule.id, due, due, 1, outcome.run_id, null::text;
       end if;

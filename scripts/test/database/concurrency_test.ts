@@ -303,3 +303,95 @@ Deno.test("claims at once", async (t) => {
     });
   });
 });
+
+const suspend = "update applications set status = 'suspended' where id = $1";
+const unassign = "delete from app_assignments where app_id = $1";
+
+Deno.test("an app that is taken away while a run is asked for", async (t) => {
+  await withDatabase(async (world) => {
+    /** Runs that wait and schedules that are on, of an app that nobody may run any more. */
+    const left = (app: string) =>
+      world.value<string>(
+        `select (select count(*) from app_runs where app_id = $1 and status = 'pending') || ' runs, ' ||
+           (select count(*) from app_cron_schedules where app_id = $1 and is_active) || ' schedules'`,
+        [app],
+      );
+    const assigned = async () => {
+      const app = await world.app(await world.company());
+      const company = await world.company();
+      await world.pool.query("insert into app_assignments (app_id, company_id) values ($1, $2)", [
+        app,
+        company,
+      ]);
+      return { app, company };
+    };
+    const requests = {
+      "a request": "select request_app_run($1, $2)",
+      "a new schedule":
+        "insert into app_cron_schedules (app_id, company_id, cron_expression) values ($1, $2, '@hourly')",
+    };
+    const losses = { "the app's suspension": suspend, "its unassignment": unassign };
+
+    for (const [asking, request] of Object.entries(requests)) {
+      for (const [losing, loss] of Object.entries(losses)) {
+        await t.step(`${asking} waits for ${losing} under way, and is refused`, async () => {
+          const { app, company } = await assigned();
+          let refused: Promise<unknown> = Promise.resolve();
+          await world.transaction(async (client) => {
+            await client.query(loss, [app]);
+            refused = assertRejects(
+              () => world.pool.query(request, [app, company]),
+              Error,
+              "The app is not active, or it is not assigned",
+            );
+            await world.someoneWaits();
+          });
+          await refused;
+          assertEquals(await left(app), "0 runs, 0 schedules");
+        });
+
+        await t.step(`${losing} waits for ${asking} under way, and stops it`, async () => {
+          const { app, company } = await assigned();
+          let lost: Promise<unknown> = Promise.resolve();
+          await world.transaction(async (client) => {
+            await client.query(request, [app, company]);
+            lost = world.pool.query(loss, [app]);
+            await world.someoneWaits();
+          });
+          await lost;
+          assertEquals(await left(app), "0 runs, 0 schedules");
+        });
+      }
+    }
+
+    for (const [losing, loss] of Object.entries(losses)) {
+      await t.step(`a tick that holds a schedule puts it off during ${losing}`, async () => {
+        const { app, company } = await assigned();
+        await world.pool.query(requests["a new schedule"], [app, company]);
+        await world.pool.query(
+          "update app_cron_schedules set next_run_at = now() - interval '1 second' where app_id = $1",
+          [app],
+        );
+        let lost: Promise<unknown> = Promise.resolve();
+        await world.transaction(async (tick) => {
+          await tick.query("select from app_cron_schedules where app_id = $1 for no key update", [
+            app,
+          ]);
+          lost = world.pool.query(loss, [app]);
+          await world.someoneWaits();
+          const { rows } = await tick.query("select * from enqueue_due_app_runs()");
+          assertEquals(rows, []);
+        });
+        await lost;
+        assertEquals(await left(app), "0 runs, 0 schedules");
+        assertEquals(
+          await world.value(
+            "select count(*)::int from app_cron_skips join app_cron_schedules s on s.id = schedule_id where s.app_id = $1",
+            [app],
+          ),
+          0,
+        );
+      });
+    }
+  });
+});

@@ -1,7 +1,7 @@
 -- Who is asking: nobody becomes the service, a superadmin or somebody else by saying so.
 begin;
 \ir tests.inc
-select plan(59);
+select plan(60);
 
 -- The service is the role that the request runs as, and nothing that a request may say
 
@@ -79,6 +79,13 @@ select pg_temp.refuses('publisher admin', $$
   'new row violates row-level security policy for table "app_versions"', 'cannot give a version to another publisher');
 select pg_temp.refuses('customer owner', $$ update companies set id = gen_random_uuid(), slug = gen_random_uuid()::text $$, '42501',
   'new row violates row-level security policy for table "companies"', 'cannot make another company of the own one');
+-- A trigger refuses this first; row security holds without it.
+grant update on app_webhooks to authenticated;
+alter table app_webhooks disable trigger guard_changed_webhook;
+select pg_temp.learn('webhook', 'customer admin', $$
+  select webhook_id from create_app_webhook('{private app}', '{customer company}', 'Webhook') $$);
+select pg_temp.refuses('customer admin', $$ update app_webhooks set company_id = '{publisher company}' where id = '{webhook}' $$, '42501',
+  'new row violates row-level security policy for table "app_webhooks"', 'cannot give a webhook to another company');
 
 -- Executors
 
