@@ -21,14 +21,19 @@ export interface Caller {
 
 /**
  * Finds out who calls. Users send a JWT; services a secret key, or the legacy service_role key. A publishable key is no
- * identity: with that alone, and with anything that does not verify, the answer is 401.
+ * identity: with that alone, and with anything that does not verify, the answer is 401. Given a signal, the client's
+ * requests end with it.
  */
-export async function identify(request: Request, environment: Environment): Promise<Caller> {
+export async function identify(
+  request: Request,
+  environment: Environment,
+  signal?: AbortSignal,
+): Promise<Caller> {
   const { token, apikey } = extractCredentials(request);
   const env = environment.supabase;
-  if (await isLegacyServiceKey(token ?? apikey, environment)) return service(environment);
+  if (await isLegacyServiceKey(token ?? apikey, environment)) return service(environment, signal);
   if (token && !token.startsWith("sb_") && !hasKeyId(token)) {
-    return await legacyUser(token, environment);
+    return await legacyUser(token, environment, signal);
   }
   const { data, error } = await verifyCredentials({ token, apikey }, {
     auth: ["user", "secret:*"],
@@ -38,21 +43,41 @@ export async function identify(request: Request, environment: Environment): Prom
     if (error.status >= 500) throw new AppError("unavailable", undefined, { cause: error });
     throw unauthenticated(error);
   }
-  if (data.authMode === "secret") return service(environment);
-  return { kind: "user", id: data.userClaims!.id, client: clientOf(data.token!, environment) };
+  if (data.authMode === "secret") return service(environment, signal);
+  return {
+    kind: "user",
+    id: data.userClaims!.id,
+    client: clientOf(data.token!, environment, signal),
+  };
 }
 
 /** The client that acts as the service, past row security. */
-export function serviceClient(environment: Environment): Client {
-  return createAdminClient<Database>({ env: environment.supabase }) as Client;
+export function serviceClient(environment: Environment, signal?: AbortSignal): Client {
+  return createAdminClient<Database>({
+    env: environment.supabase,
+    supabaseOptions: { global: { fetch: fetchUntil(signal) } },
+  }) as Client;
 }
 
-function service(environment: Environment): Caller {
-  return { kind: "service", id: null, client: serviceClient(environment) };
+function service(environment: Environment, signal?: AbortSignal): Caller {
+  return { kind: "service", id: null, client: serviceClient(environment, signal) };
 }
 
-function clientOf(token: string, environment: Environment): Client {
-  return createContextClient<Database>({ auth: { token }, env: environment.supabase }) as Client;
+function clientOf(token: string, environment: Environment, signal?: AbortSignal): Client {
+  return createContextClient<Database>({
+    auth: { token },
+    env: environment.supabase,
+    supabaseOptions: { global: { fetch: fetchUntil(signal) } },
+  }) as Client;
+}
+
+function fetchUntil(signal?: AbortSignal): typeof fetch {
+  if (!signal) return fetch;
+  return (input, init) =>
+    fetch(input, {
+      ...init,
+      signal: init?.signal ? AbortSignal.any([signal, init.signal]) : signal,
+    });
 }
 
 function unauthenticated(cause?: unknown): AppError {
@@ -63,8 +88,12 @@ function unauthenticated(cause?: unknown): AppError {
 }
 
 /** Tokens signed with the project's shared secret carry no key id: only Auth itself can verify those. */
-async function legacyUser(token: string, environment: Environment): Promise<Caller> {
-  const client = clientOf(token, environment);
+async function legacyUser(
+  token: string,
+  environment: Environment,
+  signal?: AbortSignal,
+): Promise<Caller> {
+  const client = clientOf(token, environment, signal);
   const { data, error } = await client.auth.getUser(token);
   if (error && (error.status === undefined || error.status >= 500 || error.status === 0)) {
     throw new AppError("unavailable", undefined, { cause: error });

@@ -27,6 +27,11 @@ export const CATALOGUE = {
   method_not_allowed: caller(405, "The resource does not take this method"),
   conflict: caller(409, "The state of the resource does not allow this"),
   request_too_large: caller(413, "The request is larger than this endpoint takes"),
+  request_timeout: caller(408, "The request's body did not come in time", true),
+  precondition_failed: caller(412, "The resource has changed since it was read"),
+  uri_too_long: caller(414, "The URL is longer than this endpoint takes"),
+  headers_too_large: caller(431, "The headers are larger than this endpoint takes"),
+  client_gone: caller(499, "The client closed the connection", true),
   unsupported_media_type: caller(415, "The endpoint does not take this media type"),
 
   file_too_large: caller(413, "The file is larger than allowed"),
@@ -43,6 +48,11 @@ export const CATALOGUE = {
   rate_limited: caller(429, "There were too many requests", true),
   run_not_finished: caller(409, "The run is not finished yet", true),
   idempotency_key_reused: caller(409, "The idempotency key was used for another request"),
+  idempotency_key_in_use: caller(
+    409,
+    "A request with this idempotency key is being answered",
+    true,
+  ),
 
   size_mismatch: caller(422, "The file does not have the declared size"),
   checksum_mismatch: caller(422, "The file does not have the declared checksum"),
@@ -67,6 +77,7 @@ export const CATALOGUE = {
   entrypoint_missing: caller(422, "The archive lacks the entrypoint that its manifest names"),
 
   internal: ours(500, "Something went wrong on our side", true),
+  timed_out: ours(504, "This took too long", true),
   unavailable: ours(503, "A service that this needs does not answer", true),
 } as const satisfies Record<string, CatalogueEntry>;
 

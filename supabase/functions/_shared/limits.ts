@@ -14,6 +14,20 @@ export const MAX_MULTIPART_OVERHEAD_BYTES = 64 * KIB;
 /** The largest JSON request body. */
 export const MAX_JSON_BODY_BYTES = 256 * KIB;
 
+/** How deep a JSON request body may nest. */
+export const MAX_JSON_BODY_DEPTH = 64;
+
+/** The longest URL, in characters, and the most that all headers may take together. */
+export const MAX_URL_LENGTH = 8 * KIB;
+export const MAX_HEADER_BYTES = 24 * KIB;
+
+/** How long a body may be on its way, and when a request that has not been answered is given up. */
+export const BODY_DEADLINE_MS = 60_000;
+export const REQUEST_DEADLINE_MS = 140_000;
+
+/** When a query of the API is given up: before the platform's REST server would be (8 s for users), or soon after. */
+export const QUERY_DEADLINE_MS = 10_000;
+
 /** The largest body of a webhook's delivery; `receive_app_webhook` holds to it too. */
 export const MAX_WEBHOOK_BODY_BYTES = 256 * KIB;
 

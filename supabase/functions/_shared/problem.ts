@@ -1,4 +1,5 @@
 import { AppError, type Mistake } from "./errors.ts";
+import { isId } from "./ids.ts";
 
 /** The body of every error: RFC 9457, with a stable `code` and, where input was wrong, each mistake. */
 export interface Problem {
@@ -28,7 +29,7 @@ export function toProblem(error: AppError, requestId: string): Problem {
     status: error.entry.status,
     code: error.code,
     ...(error.detail !== undefined && { detail: error.detail }),
-    instance: `urn:uuid:${requestId}`,
+    instance: isId(requestId) ? `urn:uuid:${requestId}` : `urn:stowage:request:${requestId}`,
     retryable: error.entry.retry,
     ...(error.options.errors && { errors: error.options.errors }),
   };

@@ -1,24 +1,31 @@
+import { Hono } from "hono";
 import { type Caller, type Client, identify, serviceClient } from "./caller.ts";
 import { preflight, withCommonHeaders } from "./cors.ts";
 import type { Environment } from "./environment.ts";
 import { AppError } from "./errors.ts";
+import { REQUEST_DEADLINE_MS } from "./limits.ts";
 import { problemResponse, toAppError } from "./problem.ts";
+import { checkSizes, requestIdOf } from "./request.ts";
 
 /** What a handler gets besides the request. */
 export interface Context<C extends Caller | null = Caller> {
   request: Request;
   url: URL;
-  /** The named parts of the path. */
+  /** The named parts of the path, decoded. */
   params: Record<string, string>;
   caller: C;
   requestId: string;
   environment: Environment;
+  /** Aborted when the client goes away, and when the request's time is over. */
+  signal: AbortSignal;
   /** Acts past row security: only for what the caller was found to be allowed. */
   service(): Client;
 }
 
+export type Method = "GET" | "POST" | "PATCH" | "DELETE";
+
 export interface Route {
-  method: "GET" | "POST" | "DELETE";
+  method: Method;
   /** Below the function's name, such as `/:id/complete`. */
   path: string;
   /** Answers without a caller when true. */
@@ -26,68 +33,119 @@ export interface Route {
   handle(context: Context): Promise<Response> | Response;
 }
 
+export interface ServeOptions {
+  /** Runs before each route that has a caller; refuses by throwing. What it returns are headers for the answer. */
+  admit?: (context: Context) => Promise<Record<string, string>>;
+  /** Whether the caller's queries end with the request's signal. Others run on when the client goes away. */
+  abortable?: boolean;
+}
+
 /** A route for everybody, also without a key. */
 export function openRoute(
-  method: Route["method"],
+  method: Method,
   path: string,
   handle: (context: Context<null>) => Promise<Response> | Response,
 ): Route {
   return { method, path, open: true, handle: handle as unknown as Route["handle"] };
 }
 
-export function route(method: Route["method"], path: string, handle: Route["handle"]): Route {
+export function route(method: Method, path: string, handle: Route["handle"]): Route {
   return { method, path, handle };
 }
 
+/** What the router carries from the entry to the route. */
+interface Entry {
+  requestId: string;
+  signal: AbortSignal;
+  headers: Record<string, string>;
+}
+
 /**
- * The entry of a function: routes, CORS, who calls, and one shape for all errors. Errors of the caller's making are not
- * logged; ours are, with the request's id and the cause, never with headers or bodies.
+ * The entry of a function: limits, routes, CORS, who calls, and one shape for all errors. Errors of the caller's making
+ * are not logged; ours are, with the request's id and the cause, never with headers or bodies.
  */
-export function createHandler(name: string, environment: Environment, routes: Route[]) {
-  const compiled = routes.map((route) => ({ route, pattern: compile(route.path) }));
-  const prefix = new RegExp(`^(/functions/v1)?/${name}(?=/|$)`);
+export function createHandler(
+  name: string,
+  environment: Environment,
+  routes: Route[],
+  options: ServeOptions = {},
+) {
+  const router = createRouter(name, environment, routes, options);
   return async (request: Request): Promise<Response> => {
-    const requestId = crypto.randomUUID();
-    const url = new URL(request.url);
-    const path = url.pathname.replace(prefix, "").replace(/\/+$/, "") || "/";
-    const matches = compiled.flatMap(({ route, pattern }) => {
-      const groups = pattern.exec(path)?.groups;
-      return groups || pattern.test(path) ? [{ route, params: { ...groups } }] : [];
-    });
-    if (request.method === "OPTIONS") {
-      return preflight(
-        request,
-        matches.map(({ route }) => route.method),
-      );
-    }
+    const requestId = requestIdOf(request);
+    const deadline = AbortSignal.timeout(REQUEST_DEADLINE_MS);
+    const signal = AbortSignal.any([request.signal, deadline]);
+    const entry: Entry = { requestId, signal, headers: {} };
     try {
-      const match = matches.find(({ route }) =>
-        route.method === (request.method === "HEAD" ? "GET" : request.method)
-      );
-      if (!match) throw unrouted(matches.map(({ route }) => route.method));
-      const caller = match.route.open
-        ? null as unknown as Caller
-        : await identify(request, environment);
-      const service = () => serviceClient(environment);
-      const context = {
-        request,
-        url,
-        params: match.params,
-        caller,
-        requestId,
-        environment,
-        service,
-      };
-      return withCommonHeaders(await match.route.handle(context), requestId);
+      checkSizes(request);
+      const response = await router.fetch(request, entry);
+      return withCommonHeaders(response, requestId, entry.headers);
     } catch (thrown) {
-      const error = toAppError(thrown);
+      const error = endedBy(request.signal, deadline) ?? toAppError(thrown);
       if (error.entry.fault === "ours") logFault(name, requestId, error);
-      return withCommonHeaders(problemResponse(error, requestId), requestId);
+      return withCommonHeaders(problemResponse(error, requestId), requestId, entry.headers);
     } finally {
       // A body that nobody read would keep its connection.
       if (request.body && !request.bodyUsed) await request.body.cancel().catch(() => {});
     }
   };
+}
+
+function createRouter(
+  name: string,
+  environment: Environment,
+  routes: Route[],
+  options: ServeOptions,
+) {
+  const prefix = new RegExp(`^(/functions/v1)?/${name}(?=/|$)`);
+  const router = new Hono<{ Bindings: Entry }>({
+    getPath: (request) =>
+      new URL(request.url).pathname.replace(prefix, "").replace(/\/+$/, "") || "/",
+  });
+  router.onError((error) => {
+    throw error;
+  });
+  for (const { method, path, open, handle } of routes) {
+    router.on(method, path, async ({ req, env }) => {
+      const { requestId, signal } = env;
+      const caller = open
+        ? null as unknown as Caller
+        : await identify(req.raw, environment, options.abortable ? signal : undefined);
+      const context: Context = {
+        request: req.raw,
+        url: new URL(req.url),
+        params: req.param(),
+        caller,
+        requestId,
+        environment,
+        signal,
+        service: () => serviceClient(environment),
+      };
+      if (!open && options.admit) env.headers = await options.admit(context);
+      return await handle(context);
+    });
+  }
+  // After the routes: whatever comes here names a path that is there, with a method that it does not take.
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const methods = routes.filter((route) => route.path === path).map((route) => route.method);
+    router.all(path, ({ req }) => {
+      if (req.raw.method === "OPTIONS") return preflight(req.raw, methods);
+      throw new AppError("method_not_allowed", undefined, {
+        headers: { allow: [...methods, "OPTIONS"].join(", ") },
+      });
+    });
+  }
+  router.notFound(({ req }) => {
+    if (req.raw.method === "OPTIONS") return preflight(req.raw, []);
+    throw new AppError("not_found");
+  });
+  return router;
+}
+
+/** Whatever an aborted query said, the reason is that nobody waits any more, or that it took too long. */
+function endedBy(gone: AbortSignal, deadline: AbortSignal): AppError | undefined {
+  if (gone.aborted) return new AppError("client_gone");
+  if (deadline.aborted) return new AppError("timed_out");
 }
 
 /** One line of JSON on standard error: what the platform's log explorer can search. */
@@ -106,16 +164,4 @@ export function logFault(name: string, requestId: string, error: unknown): void 
       line: string,
     ) => line.trim()),
   }));
-}
-
-function compile(path: string): RegExp {
-  return new RegExp(`^${path.replace(/:(\w+)/g, "(?<$1>[^/]+)")}$`);
-}
-
-function unrouted(methods: string[]): AppError {
-  return methods.length === 0
-    ? new AppError("not_found")
-    : new AppError("method_not_allowed", undefined, {
-      headers: { allow: [...methods, "OPTIONS"].join(", ") },
-    });
 }

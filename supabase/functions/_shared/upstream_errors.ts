@@ -22,11 +22,17 @@ const OWN: Record<string, ErrorCode> = {
   SW043: "idempotency_key_reused",
   SW050: "invalid_request",
   SW051: "invalid_request",
+  SW052: "idempotency_key_reused",
+  SW053: "idempotency_key_in_use",
 };
 
 /** Postgres's and PostgREST's codes that mean something to a caller. */
 const FOREIGN: Record<string, ErrorCode> = {
   "22P02": "invalid_request",
+  "22P05": "invalid_request",
+  "22021": "invalid_request",
+  "22008": "invalid_request",
+  "22001": "invalid_request",
   "22003": "invalid_request",
   "22007": "invalid_request",
   "23514": "invalid_request",
