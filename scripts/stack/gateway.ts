@@ -105,6 +105,7 @@ function createHandler(routes: Routes, keys: Keys, signer: Signer, port: number)
     const headers = headersFor(request, info, port);
     if (pathname.startsWith("/storage/v1/")) {
       await setBearer(headers, url, roleOf, keys, signer);
+      headers.set("x-forwarded-prefix", "/storage/v1");
       return withCors(await routes.storage(forward(request, url, "/storage/v1", headers)));
     }
     const isRest = pathname === "/rest/v1" || pathname.startsWith("/rest/v1/");

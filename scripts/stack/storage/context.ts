@@ -4,12 +4,16 @@ import type { Database } from "./database.ts";
 import { errors } from "./errors.ts";
 import type { FileStore } from "./files.ts";
 import { MAX_JSON_BODY_BYTES } from "./limits.ts";
+import type { UploadLocks } from "./resumable/locks.ts";
+import type { ResumableStore } from "./resumable/store.ts";
 import type { UrlSigner } from "./signing.ts";
 import { type Schema, validate } from "./validate.ts";
 
 export interface Server {
   files: FileStore;
   signer: UrlSigner;
+  resumable: ResumableStore;
+  uploadLocks: UploadLocks;
   /** Bytes that any file may have. */
   fileSizeLimit: number;
   /** Removes files that no row names any more; failures are logged, since the answer is already decided. */
@@ -76,6 +80,26 @@ async function readText(request: Request): Promise<string> {
 /** The query, checked and converted; the last of several values counts. */
 export function query<T>(url: URL, schema: Schema): T {
   return validate<T>("querystring", schema, Object.fromEntries(url.searchParams));
+}
+
+/** Bytes of a refused upload that are still read, so that the client gets to read the answer. */
+const MAX_DRAINED_BYTES = 512 * 1024 * 1024;
+
+/**
+ * Reads on what a refused request still has to say. A connection closed in the middle of an upload would show the client
+ * a broken pipe instead of the reason.
+ */
+export async function drain(request: Request): Promise<void> {
+  if (!request.body || request.body.locked) return;
+  let left = MAX_DRAINED_BYTES;
+  try {
+    for await (const chunk of request.body) {
+      left -= chunk.length;
+      if (left < 0) return;
+    }
+  } catch {
+    // The client has gone; so has the need.
+  }
 }
 
 export function json(body: unknown, status = 200): Response {

@@ -134,6 +134,28 @@ export class FileStore {
     return new Date();
   }
 
+  /** Makes a file that has all its bytes already a new version, by moving it here. */
+  async adopt(bucket: string, name: string, version: string, from: string): Promise<StoredFile> {
+    const path = this.#path(bucket, name, version);
+    const temporary = path + TEMPORARY_SUFFIX;
+    const hash = createHash("md5");
+    let size = 0;
+    for await (const chunk of (await Deno.open(from)).readable) {
+      hash.update(chunk);
+      size += chunk.length;
+    }
+    // The directory has to be there, and to stay there until the file is in it.
+    (await this.#create(name, temporary)).close();
+    try {
+      await Deno.rename(from, temporary);
+      await Deno.rename(temporary, path);
+    } catch (error) {
+      await this.#unlink(temporary);
+      throw error;
+    }
+    return { size, eTag: `"${hash.digest("hex")}"`, lastModified: new Date() };
+  }
+
   /** The file's size in bytes, which opens the way to `read`. Throws fileMissing. */
   async open(
     bucket: string,

@@ -5,16 +5,19 @@
  */
 import type { Pool } from "pg";
 import { ANONYMOUS, createAuthenticator, type Identity, type KeyToRole, SERVICE } from "./auth.ts";
-import { assertContentType, type RequestContext, type Server } from "./context.ts";
+import { assertContentType, drain, type RequestContext, type Server } from "./context.ts";
 import { Database } from "./database.ts";
 import { errorResponse, errors, StorageError } from "./errors.ts";
 import { FileStore } from "./files.ts";
+import { UploadLocks } from "./resumable/locks.ts";
+import { ResumableStore } from "./resumable/store.ts";
 import { type Route, Router } from "./router.ts";
 import { bucketRoutes } from "./routes/buckets.ts";
 import { downloadRoutes } from "./routes/downloads.ts";
 import { listingRoutes } from "./routes/listing.ts";
 import { objectRoutes } from "./routes/objects.ts";
 import { relocationRoutes } from "./routes/relocation.ts";
+import { resumableRoutes } from "./routes/resumable.ts";
 import { serviceRoutes } from "./routes/service.ts";
 import { signingRoutes } from "./routes/signing.ts";
 import { UrlSigner } from "./signing.ts";
@@ -47,11 +50,12 @@ const ROUTES: Route[] = [
   ...signingRoutes,
   ...relocationRoutes,
   ...listingRoutes,
+  ...resumableRoutes,
   ...serviceRoutes,
 ];
 
-/** Bytes of a refused upload that are still read, so that the client gets to read the answer. */
-const MAX_DRAINED_BYTES = 512 * 1024 * 1024;
+/** Where unfinished uploads lie among the buckets' folders: no bucket's folder can be called so. */
+const RESUMABLE_FOLDER = "%resumable";
 
 export function createStorageHandler(options: StorageOptions): StorageHandler {
   const { pool, log = console.error } = options;
@@ -61,6 +65,8 @@ export function createStorageHandler(options: StorageOptions): StorageHandler {
   const server: Server = {
     files,
     signer: new UrlSigner(options.jwtSecret),
+    resumable: new ResumableStore(`${options.filesDir.replace(/\/+$/, "")}/${RESUMABLE_FOLDER}`),
+    uploadLocks: new UploadLocks(),
     fileSizeLimit: options.fileSizeLimit,
     async discard(bucket, name, version) {
       if (version === null) return;
@@ -74,7 +80,8 @@ export function createStorageHandler(options: StorageOptions): StorageHandler {
 
   async function identify(route: Route, headers: Headers): Promise<Identity> {
     if (route.access === "none") return SERVICE;
-    if (route.access !== "optional" && !authenticator.hasCredential(headers)) {
+    const checked = route.access === "required" || route.access === "service";
+    if (checked && !authenticator.hasCredential(headers)) {
       throw errors.invalidRequest("headers must have required property 'authorization'");
     }
     let caller: Identity;
@@ -121,23 +128,6 @@ export function createStorageHandler(options: StorageOptions): StorageHandler {
     },
     close() {},
   };
-}
-
-/**
- * Reads on what a refused request still has to say. A connection closed in the middle of an upload would show the client
- * a broken pipe instead of the reason.
- */
-async function drain(request: Request): Promise<void> {
-  if (!request.body || request.body.locked) return;
-  let left = MAX_DRAINED_BYTES;
-  try {
-    for await (const chunk of request.body) {
-      left -= chunk.length;
-      if (left < 0) return;
-    }
-  } catch {
-    // The client has gone; so has the need.
-  }
 }
 
 function describe(error: unknown): string {

@@ -10,6 +10,8 @@ import type { RequestContext } from "./context.ts";
 export type Access =
   /** A valid token or key is needed. */
   | "required"
+  /** As required, but a missing one is told as a bad one. */
+  | "token"
   /** A valid one counts; without one, or with a bad one, the caller is anonymous. */
   | "optional"
   /** As required, and it must be the service's. */

@@ -66,7 +66,9 @@ export async function startTestServer(
 
   // The client adds the prefix that the gateway takes away.
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
-    const { method, headers, body } = request;
+    const { method, body } = request;
+    const headers = new Headers(request.headers);
+    headers.set("x-forwarded-prefix", "/storage/v1");
     const url = request.url.replace("/storage/v1", "");
     return handler.fetch(new Request(url, { method, headers, body }));
   });
