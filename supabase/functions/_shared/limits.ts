@@ -31,6 +31,9 @@ export const QUERY_DEADLINE_MS = 10_000;
 /** The largest body of a webhook's delivery; `receive_app_webhook` holds to it too. */
 export const MAX_WEBHOOK_BODY_BYTES = 256 * KIB;
 
+/** What a resumable upload sends in one request: the platform takes no other size. */
+export const RESUMABLE_CHUNK_BYTES = 6 * MIB;
+
 /** How long a signed download lives at most, and when the caller does not say. */
 export const MAX_DOWNLOAD_SECONDS = 3600;
 export const DEFAULT_DOWNLOAD_SECONDS = 300;

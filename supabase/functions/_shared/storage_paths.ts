@@ -16,3 +16,6 @@ export function verifyingPath(stagingPath: string): string {
 export function bucketOfPath(path: string): Bucket {
   return /^app_[^/]+\/(runs|builds)\/[^/]+\/[^/]+\.log$/.test(path) ? APP_LOGS : APP_STORAGE;
 }
+
+/** Where resumable uploads begin that carry a signed upload's token, below the project's URL. */
+export const SIGNED_RESUMABLE_PATH = "/storage/v1/upload/resumable/sign";

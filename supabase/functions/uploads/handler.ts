@@ -3,15 +3,17 @@ import type { Caller } from "../_shared/caller.ts";
 import { idParam } from "../_shared/ids.ts";
 import { publicUrl } from "../_shared/public_url.ts";
 import { type Context, logFault, type Route, route } from "../_shared/serve.ts";
-import { APP_STORAGE, verifyingPath } from "../_shared/storage_paths.ts";
+import { RESUMABLE_CHUNK_BYTES } from "../_shared/limits.ts";
+import { APP_STORAGE, SIGNED_RESUMABLE_PATH, verifyingPath } from "../_shared/storage_paths.ts";
 import { completeUpload } from "./completion.ts";
 import { type BeginInput, beginSchema, readForm } from "./schema.ts";
 import { callerStore, serviceStore, type Upload } from "./store.ts";
 
 /**
- * - `POST /uploads`, JSON: begins an upload. 201 with `{ upload, bucket, path, token, signed_url, expires_at }`; the bytes
- *   go to `signed_url` by PUT, or to supabase-js's `uploadToSignedUrl(path, token, file)`. The same call again answers the
- *   same upload.
+ * - `POST /uploads`, JSON: begins an upload. 201 with `{ upload, bucket, path, token, signed_url, resumable, expires_at }`;
+ *   the bytes go to `signed_url` by PUT, to supabase-js's `uploadToSignedUrl(path, token, file)`, or, where the connection
+ *   may break, in chunks by TUS with what `resumable` says (`{ endpoint, headers, metadata, chunk_size }`, which
+ *   tus-js-client takes as it is). The same call again answers the same upload.
  * - `POST /uploads`, multipart/form-data with a part `file`: a small file in one call. 201 with `{ upload, file }`.
  * - `POST /uploads/{id}/complete`: verifies what was uploaded. 200 with `{ upload, file }`; may be repeated.
  * - `GET /uploads/{id}`: `{ upload }`.
@@ -40,6 +42,16 @@ async function create(context: Context): Promise<Response> {
     path: upload.staging_path,
     token,
     signed_url: publicUrl(signedUrl, context.request, context.environment),
+    resumable: {
+      endpoint: publicUrl(SIGNED_RESUMABLE_PATH, context.request, context.environment),
+      headers: { "x-signature": token },
+      metadata: {
+        bucketName: APP_STORAGE,
+        objectName: upload.staging_path,
+        contentType: upload.content_type,
+      },
+      chunk_size: RESUMABLE_CHUNK_BYTES,
+    },
     expires_at: upload.expires_at,
   });
 }
