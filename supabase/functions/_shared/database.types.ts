@@ -992,6 +992,363 @@ export type Database = {
         };
         Relationships: [];
       };
+      "package_dependencies": {
+        Row: {
+          "created_at": string;
+          "dependency_name": string | null;
+          "dependency_namespace": string | null;
+          "from_file": string | null;
+          "id": string;
+          "import_path": string | null;
+          "resolution": string;
+          "source": string;
+          "version_id": string;
+          "version_range": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "dependency_name"?: string | null;
+          "dependency_namespace"?: string | null;
+          "from_file"?: string | null;
+          "id"?: string;
+          "import_path"?: string | null;
+          "resolution": string;
+          "source": string;
+          "version_id": string;
+          "version_range"?: string | null;
+        };
+        Update: {
+          "created_at"?: string;
+          "dependency_name"?: string | null;
+          "dependency_namespace"?: string | null;
+          "from_file"?: string | null;
+          "id"?: string;
+          "import_path"?: string | null;
+          "resolution"?: string;
+          "source"?: string;
+          "version_id"?: string;
+          "version_range"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "package_dependencies_version_id_fkey";
+            columns: ["version_id"];
+            isOneToOne: false;
+            referencedRelation: "package_versions";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "package_files": {
+        Row: {
+          "content": string | null;
+          "content_type": string;
+          "created_at": string;
+          "id": string;
+          "path": string;
+          "proto_package": string | null;
+          "sha256": string;
+          "size": number;
+          "storage_path": string | null;
+          "version_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "content"?: string | null;
+          "content_type"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "path": string;
+          "proto_package"?: string | null;
+          "sha256": string;
+          "size": number;
+          "storage_path"?: string | null;
+          "version_id": string;
+        };
+        Update: {
+          "content"?: string | null;
+          "content_type"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "path"?: string;
+          "proto_package"?: string | null;
+          "sha256"?: string;
+          "size"?: number;
+          "storage_path"?: string | null;
+          "version_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "package_files_version_id_fkey";
+            columns: ["version_id"];
+            isOneToOne: false;
+            referencedRelation: "package_versions";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "package_namespaces": {
+        Row: {
+          "company_id": string | null;
+          "created_at": string;
+          "created_by": string | null;
+          "description": string;
+          "is_public": boolean;
+          "is_reserved": boolean;
+          "name": string;
+          "name_key": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "company_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "description"?: string;
+          "is_public"?: boolean;
+          "is_reserved"?: boolean;
+          "name": string;
+          "name_key"?: never;
+          "updated_at"?: string;
+        };
+        Update: {
+          "company_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "description"?: string;
+          "is_public"?: boolean;
+          "is_reserved"?: boolean;
+          "name"?: string;
+          "name_key"?: never;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "package_namespaces_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "package_version_changes": {
+        Row: {
+          "change": string;
+          "changed_by": string | null;
+          "created_at": string;
+          "details": NonNullable<Json>;
+          "id": string;
+          "package_id": string;
+          "reason": string | null;
+          "version_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "change": string;
+          "changed_by"?: string | null;
+          "created_at"?: string;
+          "details"?: NonNullable<Json>;
+          "id"?: string;
+          "package_id": string;
+          "reason"?: string | null;
+          "version_id"?: string | null;
+        };
+        Update: {
+          "change"?: string;
+          "changed_by"?: string | null;
+          "created_at"?: string;
+          "details"?: NonNullable<Json>;
+          "id"?: string;
+          "package_id"?: string;
+          "reason"?: string | null;
+          "version_id"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "package_version_changes_package_id_fkey";
+            columns: ["package_id"];
+            isOneToOne: false;
+            referencedRelation: "packages";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "package_version_changes_version_id_fkey";
+            columns: ["version_id"];
+            isOneToOne: false;
+            referencedRelation: "package_versions";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "package_versions": {
+        Row: {
+          "company_id": string | null;
+          "created_at": string;
+          "created_by": string | null;
+          "dependencies_parsed_at": string | null;
+          "download_count": number;
+          "id": string;
+          "is_prerelease": boolean;
+          "is_public": boolean;
+          "package_id": string;
+          "parse_error": string | null;
+          "published_at": string | null;
+          "resolution": Json | null;
+          "resolved_at": string | null;
+          "sha256": string;
+          "size": number;
+          "status": string;
+          "status_reason": string | null;
+          "storage_path": string | null;
+          "updated_at": string;
+          "version": string;
+          "version_key": string;
+          "yaml_content": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "company_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "dependencies_parsed_at"?: string | null;
+          "download_count"?: number;
+          "id"?: string;
+          "is_prerelease"?: never;
+          "is_public"?: boolean;
+          "package_id": string;
+          "parse_error"?: string | null;
+          "published_at"?: string | null;
+          "resolution"?: Json | null;
+          "resolved_at"?: string | null;
+          "sha256": string;
+          "size": number;
+          "status"?: string;
+          "status_reason"?: string | null;
+          "storage_path"?: string | null;
+          "updated_at"?: string;
+          "version": string;
+          "version_key"?: never;
+          "yaml_content"?: string | null;
+        };
+        Update: {
+          "company_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "dependencies_parsed_at"?: string | null;
+          "download_count"?: number;
+          "id"?: string;
+          "is_prerelease"?: never;
+          "is_public"?: boolean;
+          "package_id"?: string;
+          "parse_error"?: string | null;
+          "published_at"?: string | null;
+          "resolution"?: Json | null;
+          "resolved_at"?: string | null;
+          "sha256"?: string;
+          "size"?: number;
+          "status"?: string;
+          "status_reason"?: string | null;
+          "storage_path"?: string | null;
+          "updated_at"?: string;
+          "version"?: string;
+          "version_key"?: never;
+          "yaml_content"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "package_versions_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "package_versions_package_id_fkey";
+            columns: ["package_id"];
+            isOneToOne: false;
+            referencedRelation: "packages";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "packages": {
+        Row: {
+          "company_id": string | null;
+          "created_at": string;
+          "created_by": string | null;
+          "description": string;
+          "download_count": number;
+          "homepage": string;
+          "id": string;
+          "keywords": (string)[];
+          "kind": string;
+          "latest_version": string | null;
+          "license": string;
+          "name": string;
+          "name_key": string;
+          "namespace": string;
+          "repository": string;
+          "updated_at": string;
+          "visibility": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "company_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "description"?: string;
+          "download_count"?: number;
+          "homepage"?: string;
+          "id"?: string;
+          "keywords"?: (string)[];
+          "kind"?: string;
+          "latest_version"?: string | null;
+          "license"?: string;
+          "name": string;
+          "name_key"?: never;
+          "namespace": string;
+          "repository"?: string;
+          "updated_at"?: string;
+          "visibility"?: string;
+        };
+        Update: {
+          "company_id"?: string | null;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "description"?: string;
+          "download_count"?: number;
+          "homepage"?: string;
+          "id"?: string;
+          "keywords"?: (string)[];
+          "kind"?: string;
+          "latest_version"?: string | null;
+          "license"?: string;
+          "name"?: string;
+          "name_key"?: never;
+          "namespace"?: string;
+          "repository"?: string;
+          "updated_at"?: string;
+          "visibility"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "packages_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "packages_namespace_fkey";
+            columns: ["namespace"];
+            isOneToOne: false;
+            referencedRelation: "package_namespaces";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
       "superadmins": {
         Row: {
           "created_at": string;
@@ -1124,6 +1481,10 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "change_package_settings": {
+        Args: { "dual_read"?: boolean; "inline_limit_bytes"?: number; "move_percentage"?: number };
+        Returns: Json;
+      };
       "claim_app_builds": {
         Args: { "executor_id": string; "lease"?: string; "max_builds"?: number };
         Returns: {
@@ -1220,6 +1581,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "count_package_downloads": { Args: { "counts": Json }; Returns: undefined };
       "create_app_webhook": {
         Args: {
           "app_id": string;
@@ -1385,13 +1747,77 @@ export type Database = {
           "slug": string;
         }[];
       };
+      "list_package_candidates": { Args: { "roots": (string)[] }; Returns: Json };
+      "list_package_dependents": {
+        Args: { "limit"?: number; "name": string; "namespace": string; "offset"?: number };
+        Returns: Json;
+      };
+      "list_package_moves": {
+        Args: { "limit"?: number };
+        Returns: {
+          "content": string;
+          "content_type": string;
+          "id": string;
+          "name": string;
+          "namespace": string;
+          "part": string;
+          "path": string;
+          "sha256": string;
+          "size": number;
+          "storage_path": string;
+          "target": string;
+          "version": string;
+        }[];
+      };
+      "list_unparsed_package_versions": {
+        Args: { "limit"?: number };
+        Returns: {
+          "id": string;
+          "name": string;
+          "namespace": string;
+          "sha256": string;
+          "storage_path": string;
+          "version": string;
+          "yaml_content": string;
+        }[];
+      };
+      "move_package_content": {
+        Args: { "content"?: string; "id": string; "part": string; "storage_path"?: string };
+        Returns: boolean;
+      };
       "next_cron_run": {
         Args: { "after"?: string; "expression": string; "timezone": string };
         Returns: string;
       };
+      "package_settings": { Args: Record<PropertyKey, never>; Returns: Json };
       "preview_cron_runs": {
         Args: { "after"?: string; "count"?: number; "expression": string; "timezone": string };
         Returns: string[];
+      };
+      "publish_package": {
+        Args: {
+          "actor": string;
+          "dependencies"?: Json;
+          "details"?: Json;
+          "files"?: Json;
+          "name": string;
+          "namespace": string;
+          "sha256": string;
+          "size": number;
+          "storage_path"?: string;
+          "version": string;
+          "yaml_content"?: string;
+        };
+        Returns: {
+          "outcome": string;
+          "package_id": string;
+          "version_id": string;
+        }[];
+      };
+      "read_package": { Args: { "name": string; "namespace": string }; Returns: Json };
+      "read_package_version": {
+        Args: { "name": string; "namespace": string; "version": string };
+        Returns: Json;
       };
       "receive_app_webhook": {
         Args: {
@@ -1604,6 +2030,20 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      "save_package_dependencies": {
+        Args: { "dependencies": Json; "error"?: string; "version_id": string };
+        Returns: undefined;
+      };
+      "search_packages": {
+        Args: {
+          "kind"?: string;
+          "limit"?: number;
+          "namespace"?: string;
+          "offset"?: number;
+          "query"?: string;
+        };
+        Returns: Json;
       };
       "search_public_apps": {
         Args: { "limit"?: number; "offset"?: number; "query"?: string };

@@ -76,6 +76,13 @@ export const CATALOGUE = {
   manifest_version_mismatch: caller(422, "The manifest is of another version than the upload"),
   entrypoint_missing: caller(422, "The archive lacks the entrypoint that its manifest names"),
 
+  package_not_found: caller(404, "Package not found"),
+  package_invalid: caller(422, "The package is not valid"),
+  package_name_taken: caller(409, "The name is taken, or could be mistaken for one that is"),
+  package_version_exists: caller(409, "This version exists with other content"),
+  package_dependency_cycle: caller(422, "The package would depend on itself"),
+
+  content_corrupted: ours(500, "Stored content does not have its checksum", false),
   internal: ours(500, "Something went wrong on our side", true),
   timed_out: ours(504, "This took too long", true),
   unavailable: ours(503, "A service that this needs does not answer", true),

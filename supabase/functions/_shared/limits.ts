@@ -73,3 +73,20 @@ export const MAX_UNPACKED_BYTES = 512 * MIB;
 /** Unpacked by packed size, once the unpacked size is worth worrying about. */
 export const MAX_UNPACK_RATIO = 100;
 export const RATIO_MATTERS_FROM_BYTES = 10 * MIB;
+
+/** The YAML of a package: text of this size, nesting, and this many nodes once aliases are expanded. */
+export const MAX_PACKAGE_YAML_BYTES = MIB;
+export const MAX_PACKAGE_YAML_DEPTH = 48;
+export const MAX_PACKAGE_YAML_NODES = 50_000;
+export const MAX_PACKAGE_YAML_ALIASES = 128;
+
+/** Packages of several files: how many besides the YAML, each of this size, and all together. */
+export const MAX_PACKAGE_FILES = 200;
+export const MAX_PACKAGE_FILE_BYTES = MIB;
+export const MAX_PACKAGE_BYTES = 8 * MIB;
+
+/** The most dependencies that one version names. */
+export const MAX_PACKAGE_DEPENDENCIES = 500;
+
+/** The most imports of one .proto file. */
+export const MAX_PROTO_IMPORTS = 500;

@@ -24,6 +24,12 @@ const OWN: Record<string, ErrorCode> = {
   SW051: "invalid_request",
   SW052: "idempotency_key_reused",
   SW053: "idempotency_key_in_use",
+  SW100: "package_name_taken",
+  SW101: "package_version_exists",
+  SW103: "checksum_mismatch",
+  SW104: "forbidden",
+  SW105: "package_dependency_cycle",
+  SW107: "conflict",
 };
 
 /** Postgres's and PostgREST's codes that mean something to a caller. */

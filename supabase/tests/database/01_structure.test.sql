@@ -58,6 +58,16 @@ insert into expected_privileges values
     'update (slug, name, settings, storage_quota_bytes, max_concurrent_runs, max_queued_runs)'),
   ('company_members', 'authenticated', 'delete, insert (company_id, user_id, role), select, update (role)'),
   ('executors', 'authenticated', 'delete, insert, select, update'),
+  ('package_dependencies', 'anon', 'select'), ('package_dependencies', 'authenticated', 'select'),
+  ('package_files', 'anon', 'select'), ('package_files', 'authenticated', 'select'),
+  ('package_namespaces', 'anon', 'select'),
+  ('package_namespaces', 'authenticated',
+    'delete, insert (name, company_id, is_reserved, description), select, update (description)'),
+  ('package_version_changes', 'anon', 'select'), ('package_version_changes', 'authenticated', 'select'),
+  ('package_versions', 'anon', 'select'),
+  ('package_versions', 'authenticated', 'delete, select, update (status, status_reason)'),
+  ('packages', 'anon', 'select'),
+  ('packages', 'authenticated', 'select, update (visibility, description, keywords, license, homepage, repository)'),
   ('superadmins', 'authenticated', 'select');
 insert into expected_privileges
 select name, 'service_role', 'delete, insert, select, update' from ours where schema = 'public' and kind in ('r', 'p');
@@ -111,27 +121,35 @@ $$, 'every function of public and private pins an empty search path');
 select is_empty($$ select schema, name from function_grants where grantee not in ('anon', 'authenticated', 'service_role') $$,
   'no function may be called by PUBLIC');
 select set_eq($$ select schema || '.' || name from function_grants where grantee = 'anon' $$,
-  array['public.search_public_apps', 'private.search_public_apps'],
-  'anonymous may call the public catalogue and nothing else');
+  array[
+    'public.search_public_apps', 'private.search_public_apps',
+    'public.read_package', 'private.read_package', 'public.read_package_version', 'private.read_package_version',
+    'public.search_packages', 'private.search_packages', 'public.list_package_candidates', 'private.list_package_candidates',
+    'public.list_package_dependents', 'private.list_package_dependents', 'private.semver_key'],
+  'anonymous may call the public catalogue and what reads packages, and nothing else');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
-  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_app_webhook', 'create_company', 'list_app_customers', 'next_cron_run',
-  'preview_cron_runs', 'request_app_run', 'retry_app_run', 'rotate_app_webhook_secret', 'search_public_apps',
+  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_app_webhook', 'create_company', 'list_app_customers',
+  'list_package_candidates', 'list_package_dependents', 'next_cron_run', 'preview_cron_runs', 'read_package', 'read_package_version',
+  'request_app_run', 'retry_app_run', 'rotate_app_webhook_secret', 'search_packages', 'search_public_apps',
   'start_app_upload_verification'
 ], 'signed-in users may call exactly the functions that are listed here');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
-  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'claim_app_builds', 'claim_app_runs', 'complete_app_upload',
-  'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
-  'finish_app_build', 'finish_app_run', 'list_app_customers', 'next_cron_run', 'preview_cron_runs', 'receive_app_webhook', 'register_executor',
+  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
+  'complete_app_upload', 'count_package_downloads', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
+  'finish_app_build', 'finish_app_run', 'list_app_customers', 'list_package_candidates', 'list_package_dependents', 'list_package_moves',
+  'list_unparsed_package_versions', 'move_package_content', 'next_cron_run', 'package_settings', 'preview_cron_runs',
+  'publish_package', 'read_package', 'read_package_version', 'receive_app_webhook', 'register_executor',
   'release_app_builds', 'release_app_runs', 'release_expired_app_builds', 'release_expired_app_runs', 'request_app_run',
-  'retry_app_run', 'rotate_app_webhook_secret', 'search_public_apps', 'start_app_upload_verification'
+  'retry_app_run', 'rotate_app_webhook_secret', 'save_package_dependencies', 'search_packages', 'search_public_apps',
+  'start_app_upload_verification'
 ], 'the service may call exactly the functions that are listed here');
 select set_eq($$
   select distinct name from function_grants f
   where schema = 'private' and not exists (
     select from function_grants p where p.schema = 'public' and (p.name, p.grantee) = (f.name, f.grantee))
 $$, array[
-  'is_object', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_superadmin', 'my_assigned_app_ids', 'my_company_ids',
-  'my_published_app_ids', 'raise_error', 'semver_key'
+  'is_object', 'is_package_name', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_superadmin', 'my_assigned_app_ids', 'my_company_ids',
+  'my_published_app_ids', 'package_name_key', 'raise_error', 'semver_key', 'sha256_hex'
 ], 'of private, only rules and predicates are granted beside what stands behind a function of public');
 select is_empty($$
   select f.name, f.grantee from function_grants f
@@ -148,8 +166,10 @@ select is_empty($$
   group by schemaname, tablename, cmd, role having count(*) > 1
 $$, 'a table has one policy for a command and a role');
 select is_empty($$ select tablename, policyname from our_policies where cmd = 'ALL' $$, 'a policy is for one command');
-select is_empty($$ select tablename, policyname from our_policies where roles <> '{authenticated}' $$,
-  'every policy is for signed-in users: anonymous has none, the service needs none');
+select is_empty($$
+  select tablename, policyname from our_policies
+  where roles <> '{authenticated}' and not (roles = '{anon}' and cmd = 'SELECT' and tablename ~ '^package')
+$$, 'policies are for signed-in users; anonymous reads packages, and the service needs none');
 -- Without a check, Postgres takes the other condition for one. Where that asks for the caller alone, a check would be the
 -- same words again, which no test could miss; where it asks for the row, it must be said what the row may become.
 select is_empty($$
@@ -208,7 +228,16 @@ $$, array[
   'app_webhook_deliveries.run_id', 'app_webhook_deliveries.message',
   'app_webhooks.version', 'app_webhooks.secret_fingerprint', 'app_webhooks.secret_rotated_at',
   'app_webhooks.previous_secret_expires_at', 'app_webhooks.last_delivery_at', 'app_webhooks.created_by',
-  'applications.created_by'
+  'applications.created_by',
+  'package_dependencies.dependency_namespace', 'package_dependencies.dependency_name', 'package_dependencies.version_range',
+  'package_dependencies.import_path', 'package_dependencies.from_file',
+  'package_files.content', 'package_files.storage_path', 'package_files.proto_package',
+  'package_namespaces.company_id', 'package_namespaces.created_by',
+  'package_version_changes.version_id', 'package_version_changes.reason', 'package_version_changes.changed_by',
+  'package_versions.company_id', 'package_versions.status_reason', 'package_versions.yaml_content', 'package_versions.storage_path',
+  'package_versions.dependencies_parsed_at', 'package_versions.parse_error', 'package_versions.resolution',
+  'package_versions.resolved_at', 'package_versions.created_by', 'package_versions.published_at',
+  'packages.company_id', 'packages.latest_version', 'packages.created_by'
 ], 'exactly the columns that are listed here may be null');
 
 -- Comments

@@ -54,6 +54,24 @@ begin
   perform pg_temp.add_object('app-logs', 'app_{private app}/runs/{nothing}/stdout.log');
   perform pg_temp.add_object('app-logs', 'app_{private app}/1.0.0/dist/index.js');
 
+  perform pg_temp.create_namespace('publisher namespace', 'publisher company');
+  perform pg_temp.create_namespace('private namespace', 'publisher company');
+  perform pg_temp.create_namespace('empty namespace', 'publisher company');
+  perform pg_temp.create_namespace('reserved namespace');
+  perform pg_temp.create_package('public package', 'publisher namespace', 'public');
+  perform pg_temp.create_package('private package', 'private namespace');
+  perform pg_temp.create_package('reserved package', 'reserved namespace', 'public');
+  perform pg_temp.create_package_version('public version', 'public package', '1.0.0');
+  perform pg_temp.create_package_version('archived version', 'public package', '0.9.0', 'archived');
+  perform pg_temp.create_package_version('public draft', 'public package', '2.0.0', 'draft');
+  perform pg_temp.create_package_version('private version', 'private package', '1.0.0');
+  perform pg_temp.create_package_version('private draft', 'private package', '2.0.0', 'draft');
+  perform pg_temp.create_package_version('reserved version', 'reserved package', '1.0.0');
+  perform pg_temp.create_package_version('reserved draft', 'reserved package', '2.0.0', 'draft');
+  insert into package_version_changes (package_id, change) values
+    (pg_temp.id('public package')::uuid, 'described'), (pg_temp.id('private package')::uuid, 'described');
+  perform pg_temp.add_object('packages', '{publisher namespace}/public-package/1.0.0/a.yaml');
+
   perform pg_temp.remember('other bucket', pg_temp.unique_slug('bucket'));
   insert into storage.buckets (id, name) values (pg_temp.id('other bucket'), pg_temp.id('other bucket'));
   perform pg_temp.add_object(pg_temp.id('other bucket'), 'app_{private app}/1.0.0/dist/other.js');

@@ -30,24 +30,46 @@ export interface ParsedText {
   ): { line: number; column: number };
 }
 
+/** What a text may be at most; `what` it is called in messages. */
+export interface TextLimits {
+  what: string;
+  bytes: number;
+  depth: number;
+  /** Once aliases are expanded. */
+  nodes: number;
+  aliases: number;
+}
+
+const MANIFEST_LIMITS: TextLimits = {
+  what: "manifest",
+  bytes: MAX_MANIFEST_BYTES,
+  depth: MAX_MANIFEST_DEPTH,
+  nodes: MAX_MANIFEST_NODES,
+  aliases: MAX_MANIFEST_ALIASES,
+};
+
 export type ParseResult = { ok: true; text: ParsedText } | { ok: false; errors: Mistake[] };
 
 /**
- * Parses JSON or YAML 1.2 (core schema, no tags of its own, one document) within the limits for manifests. JSON is
- * read by the YAML parser too, for the positions; its value is what `JSON.parse` says.
+ * Parses JSON or YAML 1.2 (core schema, no tags of its own, one document) within the limits, by default those for
+ * manifests. JSON is read by the YAML parser too, for the positions; its value is what `JSON.parse` says.
  */
-export function parseText(bytes: Uint8Array, format: ManifestFormat): ParseResult {
-  if (bytes.length > MAX_MANIFEST_BYTES) {
-    return failed("too_large", `The manifest is larger than ${MAX_MANIFEST_BYTES} bytes.`);
+export function parseText(
+  bytes: Uint8Array,
+  format: ManifestFormat,
+  limits: TextLimits = MANIFEST_LIMITS,
+): ParseResult {
+  if (bytes.length > limits.bytes) {
+    return failed("too_large", `The ${limits.what} is larger than ${limits.bytes} bytes.`);
   }
   let source: string;
   try {
     source = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return failed("invalid_encoding", "The manifest is not UTF-8 text.");
+    return failed("invalid_encoding", `The ${limits.what} is not UTF-8 text.`);
   }
   if (source.includes("\0")) {
-    return failed("invalid_encoding", "The manifest contains a NUL character.");
+    return failed("invalid_encoding", `The ${limits.what} contains a NUL character.`);
   }
 
   let json: unknown;
@@ -73,7 +95,7 @@ export function parseText(bytes: Uint8Array, format: ManifestFormat): ParseResul
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) {
     const tooDeep = faults.find((fault) => fault.code === "RESOURCE_EXHAUSTION");
-    if (tooDeep) return failed("too_deep", DEPTH_MESSAGE, at(tooDeep.pos[0]));
+    if (tooDeep) return failed("too_deep", tooDeepMessage(limits), at(tooDeep.pos[0]));
     return {
       ok: false,
       errors: faults.slice(0, 20).map((fault) => ({
@@ -86,17 +108,19 @@ export function parseText(bytes: Uint8Array, format: ManifestFormat): ParseResul
       })),
     };
   }
-  const survey = new Survey(document, at);
+  const survey = new Survey(document, at, limits);
   survey.walk();
   if (survey.errors.length > 0) return { ok: false, errors: survey.errors };
-  const value = format === "json" ? json : document.toJS({ maxAliasCount: MAX_MANIFEST_NODES });
+  const value = format === "json" ? json : document.toJS({ maxAliasCount: limits.nodes });
   return {
     ok: true,
     text: { value, locate: (path, part = "value") => locate(document, path, part, at) },
   };
 }
 
-const DEPTH_MESSAGE = `The manifest nests deeper than ${MAX_MANIFEST_DEPTH} levels.`;
+function tooDeepMessage({ what, depth }: TextLimits): string {
+  return `The ${what} nests deeper than ${depth} levels.`;
+}
 
 type Position = { line: number; column: number };
 
@@ -127,7 +151,11 @@ class Survey {
   #aliases = 0;
   #stopped = false;
 
-  constructor(readonly document: Document.Parsed, readonly at: (offset: number) => Position) {}
+  constructor(
+    readonly document: Document.Parsed,
+    readonly at: (offset: number) => Position,
+    readonly limits: TextLimits,
+  ) {}
 
   walk(): void {
     if (this.document.contents) this.#node(this.document.contents, [], true);
@@ -136,20 +164,21 @@ class Survey {
   #node(node: Node, path: PropertyKey[], original: boolean): void {
     if (this.#stopped) return;
     // Aliases are followed, so that what they expand to counts; a cycle runs into one of the limits.
-    if (++this.#nodes > MAX_MANIFEST_NODES) {
+    const { what, nodes, aliases, depth } = this.limits;
+    if (++this.#nodes > nodes) {
       return this.#aliases > 0
         ? this.#stop(
           "alias_bomb",
-          `The manifest has more than ${MAX_MANIFEST_NODES} nodes with its aliases expanded.`,
+          `The ${what} has more than ${nodes} nodes with its aliases expanded.`,
         )
-        : this.#stop("too_many_nodes", `The manifest has more than ${MAX_MANIFEST_NODES} nodes.`);
+        : this.#stop("too_many_nodes", `The ${what} has more than ${nodes} nodes.`);
     }
-    if (path.length > MAX_MANIFEST_DEPTH) return this.#stop("too_deep", DEPTH_MESSAGE, node);
+    if (path.length > depth) return this.#stop("too_deep", tooDeepMessage(this.limits), node);
     if (isAlias(node)) {
-      if (original && ++this.#aliases > MAX_MANIFEST_ALIASES) {
+      if (original && ++this.#aliases > aliases) {
         return this.#stop(
           "too_many_aliases",
-          `The manifest has more than ${MAX_MANIFEST_ALIASES} aliases.`,
+          `The ${what} has more than ${aliases} aliases.`,
           node,
         );
       }
