@@ -38,6 +38,8 @@ const MIB = 1024 * 1024;
 const LIMIT_TEXTS: Record<ExceededLimit, (allowed: number) => string> = {
   output_size: (allowed) => `The app put out more than ${allowed / MIB} MiB of files.`,
   output_files: (allowed) => `The app put out more than ${allowed} files.`,
+  output_depth: () => "The app put out folders that are closed, or lie too deep in each other.",
+  temporary_files: (allowed) => `The app made more than ${allowed} temporary files.`,
   log_size: (allowed) => `The app wrote more than ${allowed / MIB} MiB to its log.`,
   disk_writes: (allowed) => `The app wrote more than ${allowed / MIB} MiB to disk.`,
 };

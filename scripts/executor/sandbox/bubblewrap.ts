@@ -1,7 +1,7 @@
 /**
- * Apps in namespaces of their own, made by bubblewrap as an unprivileged user: no network, no file of the host but the libraries
- * of the runtime, no other process, a filter on system calls. Limits by control groups where they can be had, otherwise by
- * resource limits and by watching.
+ * Apps in namespaces of their own, made by bubblewrap as an unprivileged user: no network but through the egress proxy, no file of
+ * the host but the libraries of the runtime, no other process, a filter on system calls. Limits by control groups where they can be
+ * had, otherwise by resource limits and by watching.
  */
 import { join } from "node:path";
 import {
@@ -12,6 +12,7 @@ import {
 } from "./bubblewrap_arguments.ts";
 import { type ControlGroup, type ControlGroups, findControlGroups } from "./cgroups.ts";
 import { closeInheritedOnExec } from "./descriptors.ts";
+import { type Egress, type EgressSettings, limitsWithEgress, openEgress } from "./egress.ts";
 import { sandboxUser } from "./identity.ts";
 import type { Limits } from "./limits.ts";
 import { outcomeOf } from "./outcomes.ts";
@@ -27,7 +28,7 @@ import {
   type SandboxSpec,
 } from "./types.ts";
 
-export interface BubblewrapOptions {
+export interface BubblewrapOptions extends EgressSettings {
   /** Where runs are; every user must be able to get there when this process is root. */
   workDir: string;
   runtimes: RuntimePaths;
@@ -83,7 +84,7 @@ export class BubblewrapSandbox implements Sandbox {
           : "watched, and resource limits",
         processes: this.#groups ? `control group v${this.#groups.version}` : "resource limit",
         cpu: this.#groups?.cpu ? `control group v${this.#groups.version}` : "not limited",
-        network: "none, whatever an app's permissions",
+        network: "what an app's permissions name, through a proxy",
         syscalls: this.#fixture.seccomp ? "filtered" : "not filtered",
         user: Deno.uid() === 0 ? "a user of its own for each run" : `user ${Deno.uid()}`,
       },
@@ -111,10 +112,24 @@ export class BubblewrapSandbox implements Sandbox {
   async run(spec: SandboxSpec, signal: AbortSignal): Promise<Outcome> {
     const fixture = this.#fixture;
     if (!fixture) throw new SandboxError("the sandbox was not checked");
+    const egress = await openEgress(spec, this.options);
+    try {
+      return await this.#run(spec, signal, fixture, egress);
+    } finally {
+      await egress?.close();
+    }
+  }
+
+  async #run(
+    spec: SandboxSpec,
+    signal: AbortSignal,
+    fixture: Fixture,
+    egress: Egress | null,
+  ): Promise<Outcome> {
     const uid = sandboxUser();
     const argumentsFile = join(spec.scratchDir, "arguments");
     const statusFile = join(spec.scratchDir, "status");
-    const options = bubblewrapOptions(fixture, spec);
+    const options = bubblewrapOptions(fixture, spec, egress);
     await Deno.writeTextFile(argumentsFile, options.join("\0") + "\0");
     await Deno.writeTextFile(statusFile, "");
     if (uid !== undefined) {
@@ -122,22 +137,26 @@ export class BubblewrapSandbox implements Sandbox {
         await Deno.chown(path, uid, uid);
       }
     }
-    const group = await this.#group(spec.id, spec.limits);
+    const limits = egress ? limitsWithEgress(spec.limits) : spec.limits;
+    const group = await this.#group(spec.id, limits);
+    const grouped = group !== null;
     try {
       const program: Program = {
         // Options come from a file, since the app can read the command line of its namespace's first process.
         argv: [
-          fixture.bwrap,
-          "--args",
-          "8",
-          "--",
-          ...bubblewrapCommand(spec, group !== null),
+          ...[fixture.bwrap, "--args", "8", "--"],
+          ...bubblewrapCommand(spec, limits, { grouped, hasEgress: egress !== null }),
         ],
         env: {},
         cwd: "/",
         uid,
         group: group ?? undefined,
-        watchMemory: group === null,
+        watchMemory: !grouped,
+        // bubblewrap cannot limit the number of files in it.
+        temporaryDir: () => {
+          const { init } = readStatus(statusFile);
+          return init === undefined ? null : `/proc/${init}/root/tmp`;
+        },
         descriptors: [
           ...(fixture.seccomp ? [{ fd: 7, mode: "<" as const, path: fixture.seccomp }] : []),
           { fd: 8, mode: "<", path: argumentsFile },
@@ -145,7 +164,7 @@ export class BubblewrapSandbox implements Sandbox {
         ],
         askToEnd: () => askAppToEnd(readStatus(statusFile).init),
       };
-      const ending = await supervise(program, spec, signal);
+      const ending = await supervise(program, { ...spec, limits }, signal);
       const status = readStatus(statusFile);
       if (status.init !== undefined) await waitUntilGone(status.init);
       const memoryKills = await group?.memoryKills() ?? 0;

@@ -1,12 +1,9 @@
 /** What an app finds inside bubblewrap. */
 import { join } from "node:path";
 import type { BubblewrapOptions } from "./bubblewrap.ts";
-import {
-  isolatedArguments,
-  runnableByAll,
-  type RuntimePaths,
-  sharedLibraries,
-} from "./runtimes.ts";
+import { appCommand, type Egress, EGRESS_SOCKET, FORWARDER, FORWARDER_PATH } from "./egress.ts";
+import type { Limits } from "./limits.ts";
+import { runnableByAll, type RuntimePaths, sharedLibraries } from "./runtimes.ts";
 import { seccompFilter } from "./seccomp.ts";
 import type { Runtime, SandboxSpec } from "./types.ts";
 
@@ -62,6 +59,7 @@ export interface Fixture {
   programs: RuntimePaths & { prlimit: string };
   libraries: Record<Runtime, string[]>;
   etc: string;
+  forwarder: string;
   hidden: { files: string[]; folders: string[] };
 }
 
@@ -77,6 +75,8 @@ export async function prepareFixture(
   await publish(join(etc, "passwd"), `app:x:${USER}:${USER}:app:/tmp:/\n`);
   await publish(join(etc, "group"), `app:x:${USER}:\n`);
   await publish(join(etc, "hosts"), "127.0.0.1 localhost\n::1 localhost\n");
+  const forwarder = join(folder, "forward.cjs");
+  await publish(forwarder, await Deno.readFile(FORWARDER));
   const filter = seccompFilter();
   const seccomp = filter === null ? null : join(folder, "seccomp.bpf");
   if (seccomp !== null) await publish(seccomp, filter!);
@@ -101,6 +101,7 @@ export async function prepareFixture(
       deno: await librariesOf(runtimes.deno),
     },
     etc,
+    forwarder,
     hidden: {
       files: HIDDEN_FILES.map((name) => `/proc/${name}`).filter(exists),
       folders: HIDDEN_FOLDERS.map((name) => `/proc/${name}`).filter(exists),
@@ -109,8 +110,15 @@ export async function prepareFixture(
 }
 
 /** bubblewrap's options for one run. */
-export function bubblewrapOptions(fixture: Fixture, spec: SandboxSpec): string[] {
+export function bubblewrapOptions(
+  fixture: Fixture,
+  spec: SandboxSpec,
+  egress: Egress | null,
+): string[] {
   const { runtime, limits } = spec;
+  // The forwarder runs on Node, whatever the app runs on.
+  const runtimes: Runtime[] = egress && runtime !== "node" ? [runtime, "node"] : [runtime];
+  const libraries = new Set(runtimes.flatMap((each) => fixture.libraries[each]));
   const env: Record<string, string> = {
     PATH: PROGRAMS,
     HOME: "/tmp",
@@ -128,8 +136,8 @@ export function bubblewrapOptions(fixture: Fixture, spec: SandboxSpec): string[]
     ...(fixture.disableUserNamespaces ? ["--disable-userns"] : []),
     ...["--json-status-fd", "9"],
     ...Object.entries(env).flatMap(([name, value]) => ["--setenv", name, value]),
-    ...fixture.libraries[runtime].flatMap((path) => readOnly(path, path)),
-    ...readOnly(fixture.programs[runtime], `${PROGRAMS}/${runtime}`),
+    ...[...libraries].flatMap((path) => readOnly(path, path)),
+    ...runtimes.flatMap((each) => readOnly(fixture.programs[each], `${PROGRAMS}/${each}`)),
     ...readOnly(fixture.programs.prlimit, `${PROGRAMS}/prlimit`),
     ...readOnly(fixture.etc, "/etc"),
     ...["--proc", "/proc"],
@@ -144,25 +152,35 @@ export function bubblewrapOptions(fixture: Fixture, spec: SandboxSpec): string[]
     ...["--perms", "1777", "--size", `${limits.temporaryBytes}`, "--tmpfs", "/tmp"],
     ...readOnly(spec.appDir, APP),
     ...readOnly(spec.configFile, CONFIG),
+    ...(egress
+      ? [...readOnly(egress.socket, EGRESS_SOCKET), ...readOnly(fixture.forwarder, FORWARDER_PATH)]
+      : []),
     ...["--bind", spec.outputDir, OUTPUT],
     ...["--chdir", APP],
     ...["--remount-ro", "/"],
   ];
 }
 
-/** What bubblewrap starts: the app under its resource limits. `grouped`: a control group holds the memory limit. */
-export function bubblewrapCommand(spec: SandboxSpec, grouped: boolean): string[] {
+/**
+ * What bubblewrap starts: the app under resource limits.
+ * @param limits of all processes inside
+ * @param grouped a control group holds the memory limit
+ */
+export function bubblewrapCommand(
+  spec: SandboxSpec,
+  limits: Limits,
+  { grouped, hasEgress }: { grouped: boolean; hasEgress: boolean },
+): string[] {
   return [
     `${PROGRAMS}/prlimit`,
-    ...resourceLimits(spec, grouped),
+    ...resourceLimits(limits, grouped),
     "--",
-    `${PROGRAMS}/${spec.runtime}`,
-    ...isolatedArguments(spec.runtime, spec.entrypoint, spec.limits),
+    ...appCommand(spec, PROGRAMS, hasEgress),
   ];
 }
 
 /** Applied inside the namespace: processes are then counted there, not among the host's of the same user. */
-function resourceLimits({ limits }: SandboxSpec, grouped: boolean): string[] {
+function resourceLimits(limits: Limits, grouped: boolean): string[] {
   const seconds = limits.timeoutSeconds * navigator.hardwareConcurrency + limits.graceSeconds;
   return [
     // One byte, not none: only then does the kernel also spare a core_pattern that is a program, which would run as root on the host.

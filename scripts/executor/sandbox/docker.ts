@@ -2,14 +2,12 @@
  * Apps in containers of Docker (or an engine with the same API), one a run: no network, nothing of the host but the app's own folder,
  * an unprivileged user, all limits held by the kernel's control groups.
  */
-import { join } from "node:path";
-import { parseGrant } from "../egress/grants.ts";
-import { type EgressEvent, type EgressOptions, startEgressProxy } from "../egress/proxy.ts";
 import { imageEntries, imageName } from "../image/contents.ts";
-import { containerDefinition, type RunFiles, writeRunFiles } from "./docker_container.ts";
+import { containerDefinition, writeRunFiles } from "./docker_container.ts";
 import { Engine, EngineError, type EngineInfo, engineSocket } from "./docker_engine.ts";
 import { ownerLabels, removeOwn, sweep } from "./docker_owner.ts";
 import { superviseContainer } from "./docker_supervise.ts";
+import { type EgressSettings, openEgress } from "./egress.ts";
 import { sandboxUser } from "./identity.ts";
 import { outcomeOf } from "./outcomes.ts";
 import type { RuntimePaths } from "./runtimes.ts";
@@ -22,7 +20,7 @@ import {
   type SandboxSpec,
 } from "./types.ts";
 
-export interface DockerOptions {
+export interface DockerOptions extends EgressSettings {
   /** Where runs are; the engine must see the same files there. */
   workDir: string;
   runtimes: RuntimePaths;
@@ -30,10 +28,6 @@ export interface DockerOptions {
   image?: string;
   /** DOCKER_HOST unless told. */
   host?: string;
-  /** Told of every connection that an app makes. */
-  logEgress?: (runId: string, event: EgressEvent) => void;
-  /** How names are resolved and which addresses may be reached; the public Internet unless told. */
-  egress?: Pick<EgressOptions, "resolve" | "isAllowedAddress" | "limits">;
 }
 
 const INSTALL =
@@ -105,7 +99,8 @@ export class DockerSandbox implements Sandbox {
     const user = sandboxUser() ?? Deno.uid()!;
     if (user !== Deno.uid()) await Deno.chown(spec.outputDir, user, user);
     const files = await writeRunFiles(spec, user);
-    const egress = await this.#openEgress(spec, files);
+    const egress = await openEgress(spec, this.options);
+    files.egressSocket = egress?.socket;
     let id: string | undefined;
     try {
       const { timeoutSeconds, graceSeconds } = spec.limits;
@@ -133,27 +128,6 @@ export class DockerSandbox implements Sandbox {
     if (!engine) return;
     await removeOwn(engine).catch(() => {});
     engine.close();
-  }
-
-  async #openEgress(
-    spec: SandboxSpec,
-    files: RunFiles,
-  ): Promise<{ close(): Promise<void> } | null> {
-    if (!spec.network?.length) return null;
-    const grants = spec.network.map(parseGrant).filter((grant) => typeof grant !== "string");
-    const socket = join(spec.scratchDir, "egress.sock");
-    try {
-      const proxy = await startEgressProxy({
-        ...this.options.egress,
-        socket,
-        grants,
-        log: (event) => this.options.logEgress?.(spec.id, event),
-      });
-      files.egressSocket = socket;
-      return proxy;
-    } catch (error) {
-      throw new SandboxError(`the egress proxy does not start: ${(error as Error).message}`);
-    }
   }
 
   /** Containers of an executor that was killed run on until somebody removes them. */

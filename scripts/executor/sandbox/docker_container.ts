@@ -1,9 +1,14 @@
 /** What an app finds in its container, in the words of the engine's API. */
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { HIDDEN_FILES, HIDDEN_FOLDERS } from "./bubblewrap_arguments.ts";
 import { seccompProfile } from "./docker_seccomp.ts";
-import { isolatedArguments } from "./runtimes.ts";
+import {
+  appCommand,
+  EGRESS_SOCKET,
+  FORWARDER,
+  FORWARDER_PATH,
+  limitsWithEgress,
+} from "./egress.ts";
 import type { SandboxSpec } from "./types.ts";
 
 const MIB = 1024 * 1024;
@@ -11,15 +16,9 @@ const APP = "/app";
 const OUTPUT = "/output";
 const STOWAGE = "/stowage";
 const PROGRAMS = "/usr/local/bin";
-const FORWARDER = fileURLToPath(new URL("../image/forward.cjs", import.meta.url));
 
 /** The engine's first process in every container, which hands signals on and buries the dead; it counts as one. */
 const INIT_PROCESSES = 1;
-/** What the forwarder of an app with network permissions needs, on top of the app's own. */
-const FORWARDER_MEGABYTES = 64;
-const FORWARDER_PROCESSES = 16;
-/** In the temporary directory. */
-const BYTES_PER_INODE = 8 * 1024;
 
 const CPU_PERIOD_US = 100_000;
 /** What the kernel takes at the least. */
@@ -62,15 +61,15 @@ export function containerDefinition(
     labels: Record<string, string>;
   },
 ): Record<string, unknown> {
-  const { limits } = spec;
   const hasEgress = files.egressSocket !== undefined;
-  const memory = (limits.memoryMegabytes + (hasEgress ? FORWARDER_MEGABYTES : 0)) * MIB;
+  const limits = hasEgress ? limitsWithEgress(spec.limits) : spec.limits;
+  const memory = limits.memoryMegabytes * MIB;
   const profile = seccompProfile();
   const seconds = limits.timeoutSeconds * navigator.hardwareConcurrency + limits.graceSeconds;
   const limit = (name: string, value: number) => ({ Name: name, Soft: value, Hard: value });
   return {
     Image: image,
-    Cmd: command(spec, hasEgress),
+    Cmd: appCommand(spec, PROGRAMS, hasEgress),
     Env: Object.entries(environment(spec)).map(([name, value]) => `${name}=${value}`),
     User: `${user}:${user}`,
     WorkingDir: APP,
@@ -87,7 +86,7 @@ export function containerDefinition(
       // Not NanoCpus: that refuses more processors than there are.
       CpuPeriod: CPU_PERIOD_US,
       CpuQuota: Math.max(MIN_CPU_QUOTA_US, Math.ceil(limits.cpus * CPU_PERIOD_US)),
-      PidsLimit: limits.processes + INIT_PROCESSES + (hasEgress ? FORWARDER_PROCESSES : 0),
+      PidsLimit: limits.processes + INIT_PROCESSES,
       // When the whole host is short of memory, apps go before its services.
       OomScoreAdj: 500,
       ReadonlyRootfs: true,
@@ -107,7 +106,7 @@ export function containerDefinition(
         "/tmp": [
           "rw,nosuid,nodev,mode=1777",
           `size=${limits.temporaryBytes}`,
-          `nr_inodes=${Math.ceil(limits.temporaryBytes / BYTES_PER_INODE)}`,
+          `nr_inodes=${limits.temporaryFiles}`,
         ].join(","),
       },
       MaskedPaths: [...HIDDEN, "/sys"],
@@ -123,20 +122,13 @@ export function containerDefinition(
         mount(spec.outputDir, OUTPUT, false),
         ...(hasEgress
           ? [
-            mount(files.egressSocket!, `${STOWAGE}/egress.sock`),
-            mount(FORWARDER, `${STOWAGE}/forward.cjs`),
+            mount(files.egressSocket!, EGRESS_SOCKET),
+            mount(FORWARDER, FORWARDER_PATH),
           ]
           : []),
       ],
     },
   };
-}
-
-function command({ runtime, entrypoint, limits }: SandboxSpec, hasEgress: boolean): string[] {
-  const app = [`${PROGRAMS}/${runtime}`, ...isolatedArguments(runtime, entrypoint, limits)];
-  if (!hasEgress) return app;
-  if (runtime === "node") app.splice(1, 0, "--require", `${STOWAGE}/forward.cjs`);
-  return [`${PROGRAMS}/node`, "--max-old-space-size=32", `${STOWAGE}/forward.cjs`, ...app];
 }
 
 function environment(spec: SandboxSpec): Record<string, string> {

@@ -5,6 +5,7 @@
 
 const EPERM = 1;
 const ENOSYS = 38;
+const EOPNOTSUPP = 95;
 const EAFNOSUPPORT = 97;
 
 /** CLONE_NEWNS, CGROUP, UTS, IPC, USER, PID, NET. */
@@ -15,7 +16,7 @@ const SOCKET_FAMILIES = [1, 2, 10, 16];
 /** By subject. Names that an architecture or an engine does not know are passed over by it. */
 const ALLOWED = [
   // Files and folders.
-  `access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 fallocate fchdir
+  `access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 fchdir
    fchmod fchmodat fchmodat2 fchown fchownat fcntl fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstatfs fsync
    ftruncate futimesat getcwd getdents getdents64 getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch lchown
    lgetxattr link linkat listxattr llistxattr lremovexattr lseek lsetxattr lstat mkdir mkdirat mknod mknodat newfstatat open openat
@@ -81,6 +82,8 @@ export function seccompProfile(arch: string = Deno.build.arch): string | null {
       ]),
       // Its flags are in memory, where a filter cannot look; libraries fall back to clone. So they do without io_uring.
       refuse(["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"], ENOSYS),
+      // Takes blocks of the disk that no account shows. Without it libraries write zeros, which count.
+      refuse(["fallocate"], EOPNOTSUPP),
       allow(["personality"], family("EQ", 0)),
       ...SOCKET_FAMILIES.map((value) => allow(["socket"], family("EQ", value))),
       refuse(["socket"], EAFNOSUPPORT, family("LT", first)),

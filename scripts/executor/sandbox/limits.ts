@@ -27,7 +27,11 @@ export interface Limits {
   diskWriteBytes: number;
   /** The app's temporary directory, in memory. */
   temporaryBytes: number;
+  /** Files in it: each takes memory of the kernel, even an empty one. */
+  temporaryFiles: number;
 }
+
+const BYTES_PER_TEMPORARY_FILE = 8 * 1024;
 
 export interface LimitBounds {
   maxTimeoutSeconds: number;
@@ -86,6 +90,7 @@ export function limitsOf(
   const memoryMegabytes = Math.ceil(
     Math.min(Math.max(memory, MIN_MEMORY_MEGABYTES), bounds.maxMemoryMegabytes),
   );
+  const temporaryBytes = Math.min(64 * MIB, Math.floor(memoryMegabytes * MIB / 4));
   return {
     ...FIXED,
     timeoutSeconds: Math.min(
@@ -94,7 +99,8 @@ export function limitsOf(
     ),
     memoryMegabytes,
     cpus: Math.min(positive(config.cpu_limit) ?? 1, bounds.maxCpus),
-    temporaryBytes: Math.min(64 * MIB, Math.floor(memoryMegabytes * MIB / 4)),
+    temporaryBytes,
+    temporaryFiles: Math.ceil(temporaryBytes / BYTES_PER_TEMPORARY_FILE),
   };
 }
 

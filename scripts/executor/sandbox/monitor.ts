@@ -1,10 +1,14 @@
 /** Looks at a running app again and again, for limits that the kernel does not hold by itself. */
+import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import type { Limits } from "./limits.ts";
 import { memoryMegabytes, processTree, writtenBytes } from "./processes.ts";
 import type { ExceededLimit } from "./types.ts";
 
 const INTERVAL_MS = 100;
+
+/** Folders inside each other in the output directory. */
+export const MAX_OUTPUT_DEPTH = 100;
 
 export type Excess = { kind: "memory" } | { kind: "limit"; limit: ExceededLimit; allowed: number };
 
@@ -15,6 +19,8 @@ export interface MonitorOptions {
   limits: Limits;
   /** False where a control group holds the memory limit. */
   watchMemory: boolean;
+  /** Where the files of the temporary directory are counted; null as long as there is none. */
+  temporaryDir?: () => string | null;
   onExcess: (excess: Excess) => void;
 }
 
@@ -25,7 +31,8 @@ export function startMonitor(options: MonitorOptions): () => void {
   const look = () => {
     if (stopped) return;
     const started = performance.now();
-    const excess = processExcess(options) ?? outputExcess(options.outputDir, options.limits);
+    const excess = processExcess(options) ?? temporaryExcess(options) ??
+      outputExcess(options.outputDir, options.limits);
     if (excess) {
       stopped = true;
       options.onExcess(excess);
@@ -52,24 +59,43 @@ function processExcess({ pid, limits, watchMemory }: MonitorOptions): Excess | n
   return null;
 }
 
+function temporaryExcess({ temporaryDir, limits }: MonitorOptions): Excess | null {
+  const path = temporaryDir?.() ?? null;
+  if (path === null) return null;
+  try {
+    const { files, ffree } = statfsSync(path);
+    const allowed = limits.temporaryFiles;
+    return files - ffree > allowed ? { kind: "limit", limit: "temporary_files", allowed } : null;
+  } catch {
+    return null; // The app has not begun, or has ended.
+  }
+}
+
 /** Whether the output directory holds more than it may. Counts no further than needed to know. */
 export function outputExcess(outputDir: string, limits: Limits): Excess | null {
   let entries = 0;
   let bytes = 0;
-  const folders = [outputDir];
+  const folders = [{ path: outputDir, depth: 0 }];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    if (folder.depth > MAX_OUTPUT_DEPTH) {
+      return { kind: "limit", limit: "output_depth", allowed: MAX_OUTPUT_DEPTH };
+    }
     let listing: Iterable<Deno.DirEntry>;
     try {
-      listing = [...Deno.readDirSync(folder)];
-    } catch {
-      continue; // The app removed it just now.
+      listing = [...Deno.readDirSync(folder.path)];
+    } catch (error) {
+      // The app removed it just now.
+      if (error instanceof Deno.errors.NotFound) continue;
+      if (error instanceof Deno.errors.NotADirectory) continue;
+      // Too deep to be named, or closed to this user: what is below would not be counted.
+      return { kind: "limit", limit: "output_depth", allowed: MAX_OUTPUT_DEPTH };
     }
     for (const entry of listing) {
       if (++entries > limits.outputFiles) {
         return { kind: "limit", limit: "output_files", allowed: limits.outputFiles };
       }
-      const path = join(folder, entry.name);
-      if (entry.isDirectory) folders.push(path);
+      const path = join(folder.path, entry.name);
+      if (entry.isDirectory) folders.push({ path, depth: folder.depth + 1 });
       else if (entry.isFile) bytes += sizeOf(path);
       if (bytes > limits.outputBytes) {
         return { kind: "limit", limit: "output_size", allowed: limits.outputBytes };

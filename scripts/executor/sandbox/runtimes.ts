@@ -50,20 +50,23 @@ export function isolatedArguments(runtime: Runtime, entrypoint: string, limits: 
   return [
     "run",
     "--allow-all",
-    ...denoArguments(heap),
+    ...denoArguments(heap, runtime),
     file,
   ];
 }
 
-/** What every app on Deno gets: nothing is fetched, installed or asked. */
-export function denoArguments(heap: number): string[] {
+/**
+ * What every app on Deno gets: nothing is fetched, installed or asked.
+ * @param runtime the app's own: what is written for Node may be CommonJS. Deno guesses that of modules which only wait, too
+ */
+export function denoArguments(heap: number, runtime: Runtime): string[] {
   return [
     "--no-prompt",
     "--no-remote",
     "--no-lock",
     "--quiet",
     "--node-modules-dir=manual",
-    "--unstable-detect-cjs",
+    ...(runtime === "node" ? ["--unstable-detect-cjs"] : []),
     `--v8-flags=--max-old-space-size=${heap}`,
   ];
 }

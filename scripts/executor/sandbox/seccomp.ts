@@ -14,6 +14,7 @@ const KILL_PROCESS = 0x80000000;
 const ERRNO = 0x00050000;
 const EPERM = 1;
 const ENOSYS = 38;
+const EOPNOTSUPP = 95;
 const EAFNOSUPPORT = 97;
 
 const NUMBER = 0;
@@ -33,6 +34,8 @@ interface Architecture {
   clone3: number;
   socket: number;
   ioctl: number;
+  /** Takes blocks of the disk that no account shows. Without it libraries write zeros, which count. */
+  fallocate: number;
   denied: number[];
   missing: number[];
 }
@@ -58,7 +61,12 @@ const ARCHITECTURES: Record<string, Architecture> = {
     clone3: 435,
     socket: 41,
     ioctl: 16,
+    fallocate: 285,
     denied: [
+      29,
+      30,
+      64,
+      68, // shmget, shmat, semget, msgget
       101, // ptrace
       103, // syslog
       134,
@@ -116,7 +124,7 @@ const ARCHITECTURES: Record<string, Architecture> = {
       323, // userfaultfd
       ...DENIED_NEW,
     ],
-    missing: MISSING_NEW,
+    missing: [319, ...MISSING_NEW], // memfd_create: memory that is no process's, where the memory of processes is watched
   },
   aarch64: {
     audit: 0xc00000b7,
@@ -124,6 +132,7 @@ const ARCHITECTURES: Record<string, Architecture> = {
     clone3: 435,
     socket: 198,
     ioctl: 29,
+    fallocate: 47,
     denied: [
       18, // lookup_dcookie
       39,
@@ -146,6 +155,10 @@ const ARCHITECTURES: Record<string, Architecture> = {
       162, // reboot, sethostname, setdomainname
       170,
       171, // settimeofday, adjtimex
+      186,
+      190,
+      194,
+      196, // msgget, semget, shmget, shmat
       217,
       218,
       219, // add_key, request_key, keyctl
@@ -172,7 +185,7 @@ const ARCHITECTURES: Record<string, Architecture> = {
       294, // bpf, userfaultfd, kexec_file_load
       ...DENIED_NEW,
     ],
-    missing: MISSING_NEW,
+    missing: [279, ...MISSING_NEW], // memfd_create
   },
 };
 
@@ -202,6 +215,7 @@ function program(target: Architecture): Instruction[] {
       ? []
       : [[JMP_JGE_K, 0, 1, target.ceiling] as Instruction, errno(ENOSYS)]),
     ...target.denied.flatMap((number) => when(number, [errno(EPERM)])),
+    ...when(target.fallocate, [errno(EOPNOTSUPP)]),
     ...target.missing.flatMap((number) => when(number, [errno(ENOSYS)])),
     // Its flags are in memory, where a filter cannot look; libraries fall back to clone.
     ...when(target.clone3, [errno(ENOSYS)]),

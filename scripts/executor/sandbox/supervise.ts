@@ -15,6 +15,8 @@ export interface Program {
   descriptors?: { fd: number; mode: "<" | ">"; path: string }[];
   group?: ControlGroup;
   watchMemory: boolean;
+  /** The app's temporary directory as this process sees it, if the number of files in it is to be watched. */
+  temporaryDir?: () => string | null;
   /** Asks the app to end by itself; false when it cannot be asked. */
   askToEnd: (pid: number) => boolean;
 }
@@ -90,6 +92,7 @@ export async function supervise(
       outputDir: spec.outputDir,
       limits: spec.limits,
       watchMemory: program.watchMemory,
+      temporaryDir: program.temporaryDir,
       onExcess: (excess) => end.terminate(excess, true),
     });
     const status = await child.status;

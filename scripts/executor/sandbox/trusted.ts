@@ -188,7 +188,7 @@ export class TrustedSandbox implements Sandbox {
       "--allow-env",
       `--allow-sys=${SYSTEM_FACTS.join(",")}`,
       "--deny-import",
-      ...denoArguments(heapMegabytes(spec.limits.memoryMegabytes)),
+      ...denoArguments(heapMegabytes(spec.limits.memoryMegabytes), spec.runtime),
       `./${spec.entrypoint}`,
     ];
   }

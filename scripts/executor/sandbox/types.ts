@@ -1,4 +1,4 @@
-/** What a sandbox is. Implementations: bubblewrap, trusted; a container engine can be a third. */
+/** What a sandbox is. Implementations: docker, bubblewrap, trusted. */
 import type { Limits } from "./limits.ts";
 
 export type Runtime = "node" | "deno";
@@ -31,7 +31,13 @@ export interface SandboxSpec {
 }
 
 /** Which limit ended the app, beyond memory and time, which have outcomes of their own. */
-export type ExceededLimit = "output_size" | "output_files" | "log_size" | "disk_writes";
+export type ExceededLimit =
+  | "output_size"
+  | "output_files"
+  | "output_depth"
+  | "temporary_files"
+  | "log_size"
+  | "disk_writes";
 
 export type Outcome =
   /** `signal` is set where the code says that one ended the app. */

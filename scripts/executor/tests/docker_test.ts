@@ -1,27 +1,26 @@
 /** Apps in containers of a real engine: each ends as it must, the executor goes on, and nothing remains. */
-import dgram from "node:dgram";
-import { once } from "node:events";
 import { join } from "node:path";
-import { assert, assertEquals, assertStringIncludes } from "../../testing/assert.ts";
-import type { EgressEvent } from "../egress/proxy.ts";
-import { type DockerOptions, DockerSandbox } from "../sandbox/docker.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../testing/assert.ts";
+import { conclusionOf } from "../conclusions.ts";
+import { DockerSandbox } from "../sandbox/docker.ts";
 import { Engine } from "../sandbox/docker_engine.ts";
 import { isAbandoned, OWNER_LABEL, ownerLabels, ownerOf } from "../sandbox/docker_owner.ts";
 import { limitsOf } from "../sandbox/limits.ts";
 import { locateRuntimes, type RuntimePaths } from "../sandbox/runtimes.ts";
 import { selectSandbox } from "../sandbox/select.ts";
 import { KillNow } from "../sandbox/types.ts";
-import { isRoot } from "./as_user.ts";
-import { CASES, SECRET } from "./docker_cases.ts";
+import { CASES, SECRET, walk } from "./cases.ts";
 import {
+  admit,
   canHaveEngine,
   groupFolders,
   mountsBelow,
   startTestEngine,
   type TestEngine,
 } from "./docker_daemon.ts";
-import { dockerAsOrdinaryUser } from "./docker_user.ts";
-import { execute, type RunOptions, type RunResult } from "./run_app.ts";
+import { openHost } from "./host.ts";
+import { isRoot, NOBODY, ownPlace, placeOfOrdinaryUser } from "./places.ts";
+import type { RunOptions } from "./run_app.ts";
 
 interface World {
   engine: TestEngine;
@@ -29,7 +28,6 @@ interface World {
   sandbox: DockerSandbox;
   workDir: string;
   runtimes: RuntimePaths;
-  run(options: RunOptions): Promise<RunResult>;
 }
 
 async function openWorld(): Promise<World & { close(): Promise<void> }> {
@@ -42,14 +40,6 @@ async function openWorld(): Promise<World & { close(): Promise<void> }> {
   const sandbox = new DockerSandbox({ workDir, runtimes, host: engine.host });
   return {
     ...{ engine, client, sandbox, workDir, runtimes },
-    async run(options) {
-      const folder = await Deno.makeTempDir({ dir: workDir });
-      await Deno.chmod(folder, isRoot() ? 0o711 : 0o700);
-      const result = await execute(sandbox, folder, options);
-      await assertNothingRemains(client, engine, result);
-      await Deno.remove(folder, { recursive: true });
-      return result;
-    },
     async close() {
       await sandbox.close();
       client.close();
@@ -59,23 +49,29 @@ async function openWorld(): Promise<World & { close(): Promise<void> }> {
   };
 }
 
-async function assertNothingRemains(client: Engine, engine: TestEngine, result?: RunResult) {
-  assertEquals(result?.left ?? [], [], "no process is left");
-  const own = (await client.list(OWNER_LABEL)).filter((each) =>
+async function assertNothingRemains(client: Engine, engine: TestEngine) {
+  assertEquals(await remains(client, engine), [], "no container and no control group is left");
+}
+
+/** Containers of this process, and control groups of any. */
+async function remains(client: Engine, engine: TestEngine): Promise<string[]> {
+  const containers = (await client.list(OWNER_LABEL)).filter((each) =>
     each.Labels[OWNER_LABEL] === ownerOf(Deno.pid)
   );
-  assertEquals(own, [], "no container is left");
-  if (!engine.cgroupParent) return;
-  const groups = groupFolders(engine.cgroupParent).flatMap((folder) =>
-    [...Deno.readDirSync(folder)].filter((entry) => entry.isDirectory).map(({ name }) => name)
-  );
-  assertEquals(groups, [], "no control group is left");
+  const groups = !engine.cgroupParent
+    ? []
+    : groupFolders(engine.cgroupParent).flatMap((folder) =>
+      [...Deno.readDirSync(folder)].filter((entry) => entry.isDirectory)
+        .map(({ name }) => `control group ${name}`)
+    );
+  return [...containers.map(({ Id }) => `container ${Id}`), ...groups];
 }
 
 // An ordinary user without an engine cannot have one; root starts its own.
 Deno.test("docker", { ignore: !await canHaveEngine() }, async (t) => {
   Deno.env.set("STOWAGE_TEST_SECRET", SECRET);
   const world = await openWorld();
+  const host = await openHost();
   try {
     await t.step("it is there, with its image, and says what it cannot enforce", async () => {
       const availability = await world.sandbox.check();
@@ -84,29 +80,19 @@ Deno.test("docker", { ignore: !await canHaveEngine() }, async (t) => {
       assert(availability.unenforced.length > 0);
       await assertNothingRemains(world.client, world.engine);
     });
-    for (
-      const [name, { options, outcome, check }] of Object.entries(CASES).slice(
-        0,
-        Number(Deno.env.get("N1") ?? 99),
-      )
-    ) {
-      await t.step(name, async () => {
-        const result = await world.run(options);
-        assertEquals(result.outcome, outcome, result.stderr);
-        check?.(result);
-      });
-    }
-    await t.step(
-      "the network of the host and the world cannot be reached",
-      () => reachForTheNetwork(world),
-    );
+    const place = await ownPlace({ sandbox: "docker", host: world.engine.host });
+    const run = async (options: RunOptions) => {
+      const result = await place.run(options);
+      return {
+        ...result,
+        left: [...result.left, ...await remains(world.client, world.engine)],
+      };
+    };
+    await walk(t, { ...place, run }, host);
+    await place.close();
     await t.step(
       "an app that is killed while it starts leaves nothing",
       () => killWhileStarting(world),
-    );
-    await t.step(
-      "an app with network permissions reaches the hosts that they name, and no others",
-      () => reachGrantedHosts(world),
     );
     await t.step("a sink that fails ends the app and is reported", () => failSink(world));
     await t.step("an engine that is lost is not the app's fault", () => loseContainer(world));
@@ -120,6 +106,7 @@ Deno.test("docker", { ignore: !await canHaveEngine() }, async (t) => {
       await t.step("an ordinary user of the engine can use it", () => runAsUser(world));
     }
   } finally {
+    await host.close();
     const { engine } = world;
     await world.close();
     if (engine.own) {
@@ -129,133 +116,6 @@ Deno.test("docker", { ignore: !await canHaveEngine() }, async (t) => {
     }
   }
 });
-
-async function reachForTheNetwork({ run, runtimes }: World): Promise<void> {
-  const listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
-  const datagrams = dgram.createSocket("udp4").bind(0, "0.0.0.0");
-  await once(datagrams, "listening");
-  const folder = await Deno.makeTempDir();
-  await Deno.chmod(folder, 0o755);
-  const socket = `${folder}/socket`;
-  const unix = Deno.listen({ transport: "unix", path: socket });
-  await Deno.chmod(socket, 0o777);
-  const abstract = `stowage-${crypto.randomUUID()}`;
-  const abstractListener = await listenAbstract(runtimes.node, abstract);
-  let reached = 0;
-  for (const each of [listener, unix]) {
-    each.accept().then((connection) => {
-      reached++;
-      connection.close();
-    }, () => {});
-  }
-  datagrams.on("message", () => reached++);
-  const own = Deno.networkInterfaces().filter((each) =>
-    each.family === "IPv4" && each.address !== "127.0.0.1"
-  ).map((each) => each.address);
-  const gateways = own.map((address) => address.replace(/\d+$/, "1"));
-  try {
-    const { port } = listener.addr;
-    const result = await run({
-      app: "reaches-for-the-network",
-      config: {
-        hosts: ["127.0.0.1", ...own, ...gateways, "172.17.0.1", "192.0.2.1"],
-        ...{ port, udpPort: datagrams.address().port, socket, abstract },
-      },
-    });
-    assertEquals(result.outcome, { kind: "exited", code: 0 }, result.stderr);
-    for (const [target, answer] of Object.entries(JSON.parse(result.stdout))) {
-      // Its own loopback takes datagrams that nobody reads.
-      if (target === "udp 127.0.0.1") continue;
-      assert(
-        !["CONNECTED", "SENT", "RESOLVED"].includes(answer as string),
-        `${target}: ${answer}`,
-      );
-    }
-    assertEquals(reached, 0);
-    assertEquals(await abstractListener.connections(), 0);
-  } finally {
-    for (const each of [listener, unix, datagrams]) each.close();
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-/** On loopback, which only this test's own policy of addresses lets an app reach. */
-async function reachGrantedHosts({ workDir, runtimes, engine, client }: World): Promise<void> {
-  const server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-    (request) => new Response(`hello from ${new URL(request.url).host}`),
-  );
-  const { port } = server.addr;
-  const granted = `http://api.example.com:${port}/`;
-  const other = `http://other.example.com:${port}/`;
-  const events: EgressEvent[] = [];
-  const resolve = () => Promise.resolve(["127.0.0.1"]);
-  const open = { resolve, isAllowedAddress: (address: string) => address === "127.0.0.1" };
-  const results = async (egress: DockerOptions["egress"], options: RunOptions) => {
-    const sandbox = new DockerSandbox({
-      ...{ workDir, runtimes, host: engine.host, egress },
-      logEgress: (_, event) => events.push(event),
-    });
-    assert((await sandbox.check()).available);
-    const folder = await Deno.makeTempDir({ dir: workDir });
-    await Deno.chmod(folder, isRoot() ? 0o711 : 0o700);
-    const result = await execute(sandbox, folder, {
-      ...options,
-      config: { urls: [granted, other] },
-      network: [`api.example.com:${port}`],
-    });
-    await sandbox.close();
-    await assertNothingRemains(client, engine, result);
-    assertEquals(result.outcome, { kind: "exited", code: 0 }, result.stderr);
-    return JSON.parse(result.stdout);
-  };
-  try {
-    const node = await results(open, { app: "reaches-granted-hosts" });
-    for (const way of ["http", "fetch"]) {
-      assertEquals(node[granted][way], `200 hello from api.example.com:${port}`);
-      assertStringIncludes(node[other][way], "not among the app's network permissions");
-    }
-    const app = { app: "reaches-granted-hosts", runtime: "deno", entrypoint: "main.ts" } as const;
-    const deno = await results(open, app);
-    assertEquals(deno[granted].fetch, `200 hello from api.example.com:${port}`);
-    assertStringIncludes(deno[other].fetch, "not among the app's network permissions");
-    // The name is granted, but where it leads is not public: the policy that holds unless told otherwise.
-    const closed = await results({ resolve }, app);
-    assertStringIncludes(closed[granted].fetch, "no address of the public Internet");
-    assert(events.some(({ host, address }) => host === "api.example.com" && address));
-    assert(events.some(({ host, refused }) => host === "other.example.com" && refused));
-  } finally {
-    await server.shutdown();
-  }
-}
-
-/** Listens on a socket of the host that has no file; ends when asked how many came. */
-async function listenAbstract(node: string, name: string) {
-  const child = new Deno.Command(node, {
-    args: [
-      "-e",
-      `let n = 0;
-       require("node:net").createServer(() => n++).listen("\\0" + process.argv[1], () => console.log("ready"));
-       process.stdin.on("data", () => { console.log(n); process.exit(0); });`,
-      name,
-    ],
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  assertEquals((await lines.read()).value, "ready\n");
-  return {
-    async connections(): Promise<number> {
-      const writer = child.stdin.getWriter();
-      await writer.write(new TextEncoder().encode("\n"));
-      const { value } = await lines.read();
-      await writer.close().catch(() => {});
-      await lines.cancel();
-      await child.status;
-      return Number(value);
-    },
-  };
-}
 
 async function specIn(workDir: string, code: string) {
   const dir = await Deno.makeTempDir({ dir: workDir });
@@ -391,10 +251,13 @@ async function preferIt({ workDir, runtimes, engine }: World): Promise<void> {
 }
 
 async function runAsUser({ engine }: World): Promise<void> {
-  const user = await dockerAsOrdinaryUser(engine);
+  const settings = { sandbox: "docker" as const, host: engine.host };
+  const stranger = await placeOfOrdinaryUser(settings);
+  await assertRejects(() => stranger.run({ app: "works" }), Error, "usermod -aG docker");
+  await stranger.close();
+  await admit(engine, NOBODY);
+  const place = await placeOfOrdinaryUser(settings);
   try {
-    await user.refused();
-    await user.admit();
     for (
       const name of [
         "an app works: arguments, output and both logs",
@@ -403,12 +266,13 @@ async function runAsUser({ engine }: World): Promise<void> {
         "memory outside the heap is limited",
       ]
     ) {
-      const { options, outcome, check } = CASES[name];
-      const result = await user.run(options);
-      assertEquals(result.outcome, outcome, `${name}: ${result.stderr}`);
-      check?.(result);
+      const { options, end, check } = CASES[name];
+      const result = await place.run(options as RunOptions);
+      const { status, error_message } = conclusionOf(result.outcome);
+      assertEquals([status, error_message], [...end as string[], undefined].slice(0, 2), name);
+      await check?.(result, place, undefined as never);
     }
   } finally {
-    await user.close();
+    await place.close();
   }
 }

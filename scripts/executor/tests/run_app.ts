@@ -1,20 +1,36 @@
-/** Runs a fixture app in a sandbox and tells what came of it. Also a program of its own: options as JSON in, result as JSON out. */
+/**
+ * Runs fixture apps in a sandbox and tells what came of each. Also a program of its own: settings as JSON on the first line of its
+ * input, options on each that follows, a result on each line of its output.
+ */
 import { dirname, join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { isForeignAddress } from "../egress/addresses.ts";
+import type { EgressEvent } from "../egress/proxy.ts";
 import { BubblewrapSandbox } from "../sandbox/bubblewrap.ts";
+import { ownGroups } from "../sandbox/cgroups.ts";
+import { DockerSandbox } from "../sandbox/docker.ts";
 import { type Limits, limitsOf } from "../sandbox/limits.ts";
+import { removeTree } from "../sandbox/remove_tree.ts";
 import { locateRuntimes } from "../sandbox/runtimes.ts";
 import { TrustedSandbox } from "../sandbox/trusted.ts";
 import type { Outcome, Runtime, Sandbox } from "../sandbox/types.ts";
+
+export interface Settings {
+  sandbox: "docker" | "bubblewrap" | "trusted";
+  /** Of the engine, for docker. */
+  host?: string;
+  controlGroups?: boolean;
+}
 
 export interface RunOptions {
   app: string;
   runtime?: Runtime;
   entrypoint?: string;
-  sandbox?: "bubblewrap" | "trusted";
+  env?: Record<string, string>;
   config?: Record<string, unknown>;
   limits?: Partial<Limits>;
-  controlGroups?: boolean;
   /** Aborted when the app has written this to stdout. */
   abortAfter?: string;
   network?: string[];
@@ -26,38 +42,79 @@ export interface RunResult {
   stdoutBytes: number;
   stderr: string;
   outputs: string[];
-  /** Command lines of processes of the app that are left. */
+  egress: EgressEvent[];
+  /** Processes, control groups and files of the app that are there after its end. */
   left: string[];
   seconds: number;
+}
+
+export interface Lab {
+  run(options: RunOptions): Promise<RunResult>;
+  close(): Promise<void>;
 }
 
 const KEPT = 64 * 1024;
 const APPS = join(dirname(fileURLToPath(import.meta.url)), "apps");
 
-export async function runApp(options: RunOptions): Promise<RunResult> {
+/** Where names lead in tests; the last two are no places for an app, whatever its permissions. */
+const NAMES: Record<string, string> = {
+  "api.example.com": "127.0.0.1",
+  "other.example.com": "127.0.0.1",
+  "private.example.com": "10.0.0.1",
+  "metadata.example.com": "169.254.169.254",
+};
+
+/** @throws Error that says what is missing for the sandbox */
+export async function openLab(settings: Settings): Promise<Lab> {
   const workDir = await Deno.makeTempDir({ prefix: "stowage test " });
   await Deno.chmod(workDir, Deno.uid() === 0 ? 0o711 : 0o700);
   const runtimes = locateRuntimes();
   if (typeof runtimes === "string") throw new Error(runtimes);
-  const sandbox: Sandbox = options.sandbox === "trusted"
-    ? new TrustedSandbox({ workDir, runtimes }, () => {})
-    : new BubblewrapSandbox({ workDir, runtimes, controlGroups: options.controlGroups });
-  try {
-    const availability = await sandbox.check();
-    if (!availability.available) throw new Error(availability.problem);
-    return await execute(sandbox, workDir, options);
-  } finally {
+  const events: EgressEvent[] = [];
+  const options = {
+    ...{ workDir, runtimes },
+    logEgress: (_: string, event: EgressEvent) => void events.push(event),
+    egress: {
+      resolve: (name: string) => Promise.resolve([NAMES[name] ?? "127.0.0.2"]),
+      // Besides what may be reached anywhere, the servers of the test.
+      isAllowedAddress: (address: string) => address === "127.0.0.1" || isForeignAddress(address),
+    },
+  };
+  const sandbox: Sandbox = settings.sandbox === "trusted"
+    ? new TrustedSandbox(options, () => {})
+    : settings.sandbox === "docker"
+    ? new DockerSandbox({ ...options, host: settings.host })
+    : new BubblewrapSandbox({ ...options, controlGroups: settings.controlGroups });
+  const close = async () => {
     await sandbox.close();
     await Deno.remove(workDir, { recursive: true });
+  };
+  const { available, problem } = await sandbox.check();
+  if (!available) {
+    await close();
+    throw new Error(problem);
   }
+  return {
+    close,
+    async run(options) {
+      const before = new Set(names(workDir));
+      events.length = 0;
+      const dir = await Deno.makeTempDir({ dir: workDir });
+      await Deno.chmod(dir, Deno.uid() === 0 ? 0o711 : 0o700);
+      const result = await execute(sandbox, dir, options);
+      await removeTree(dir);
+      const files = names(workDir).filter((name) => !before.has(name));
+      return { ...result, egress: [...events], left: [...result.left, ...files, ...groups()] };
+    },
+  };
 }
 
 /** Runs the app in a sandbox that was checked, in a new folder. */
-export async function execute(
+async function execute(
   sandbox: Sandbox,
   workDir: string,
   options: RunOptions,
-): Promise<RunResult> {
+): Promise<Omit<RunResult, "egress">> {
   // The entrypoint gets a name of its own, by which its processes are known.
   const marker = `main-${crypto.randomUUID().slice(0, 8)}`;
   const paths = Object.fromEntries(
@@ -88,7 +145,7 @@ export async function execute(
     configFile,
     outputDir: paths.output,
     scratchDir: paths.scratch,
-    env: { STOWAGE_RUN_ID: "run", STOWAGE_APP_ID: "app" },
+    env: { STOWAGE_RUN_ID: "run", STOWAGE_APP_ID: "app", ...options.env },
     network: options.network,
     limits: { ...limitsOf({}), timeoutSeconds: 20, graceSeconds: 0.5, ...options.limits },
     stdout: (chunk) => {
@@ -102,6 +159,27 @@ export async function execute(
   }, abort.signal);
   const seconds = (performance.now() - started) / 1000;
   return { ...log, outcome, seconds, outputs: list(paths.output), left: processesNaming(marker) };
+}
+
+/** Control groups that this process made for apps. */
+function groups(): string[] {
+  const folders = ownGroups(
+    Deno.readTextFileSync("/proc/self/cgroup"),
+    Deno.readTextFileSync("/proc/self/mountinfo"),
+  );
+  return [...new Set(Object.values(folders))].flatMap((folder) =>
+    names(folder)
+      .filter((name) => name.startsWith(`stowage-${Deno.pid}-`) && !name.endsWith("-executor"))
+      .map((name) => `control group ${join(folder, name)}`)
+  );
+}
+
+function names(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name);
+  } catch {
+    return [];
+  }
 }
 
 function processesNaming(marker: string): string[] {
@@ -119,11 +197,14 @@ function processesNaming(marker: string): string[] {
 }
 
 function list(folder: string, prefix = ""): string[] {
-  return [...Deno.readDirSync(folder)].flatMap((entry) =>
-    entry.isDirectory
-      ? list(join(folder, entry.name), `${prefix}${entry.name}/`)
-      : [`${prefix}${entry.name}`]
-  ).sort();
+  return names(folder).flatMap((name) => {
+    const path = join(folder, name);
+    // An app may have made more of a path than can be asked for.
+    if (path.length > 2000) return [];
+    return Deno.lstatSync(path).isDirectory
+      ? list(path, `${prefix}${name}/`)
+      : [`${prefix}${name}`];
+  }).sort();
 }
 
 async function copy(from: string, to: string): Promise<void> {
@@ -137,7 +218,13 @@ async function copy(from: string, to: string): Promise<void> {
 }
 
 if (import.meta.main) {
-  const options: RunOptions = JSON.parse(Deno.args[0]);
-  const result = await runApp(options);
-  console.log(JSON.stringify(result));
+  let lab: Lab | undefined;
+  try {
+    for await (const line of createInterface({ input: process.stdin })) {
+      if (lab) console.log(JSON.stringify(await lab.run(JSON.parse(line))));
+      else lab = await openLab(JSON.parse(line));
+    }
+  } finally {
+    await lab?.close();
+  }
 }

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "../../testing/assert.ts";
 import { locateRuntimes } from "../sandbox/runtimes.ts";
 import { TrustedSandbox } from "../sandbox/trusted.ts";
-import { isRoot, ordinaryRunner, ownRunner, type Runner } from "./as_user.ts";
+import { isRoot, ownPlace, placeOfOrdinaryUser } from "./places.ts";
 import type { RunOptions, RunResult } from "./run_app.ts";
 
 const CASES: Record<
@@ -28,7 +28,7 @@ const CASES: Record<
     );
     return result;
   },
-  "an app on Deno works": async (run) => {
+  "an app on Deno works, as a module that waits": async (run) => {
     const result = await run({ app: "works-on-deno", runtime: "deno", entrypoint: "main.ts" });
     assertEquals(
       [result.outcome, result.stdout],
@@ -79,18 +79,18 @@ const CASES: Record<
 
 Deno.test("trusted", async (t) => {
   Deno.env.set("STOWAGE_TEST_SECRET", "a-secret-of-the-executor");
-  const runners: Runner[] = [ownRunner, ...(isRoot() ? [await ordinaryRunner()] : [])];
-  try {
-    for (const runner of runners) {
+  for (const openPlace of [ownPlace, ...(isRoot() ? [placeOfOrdinaryUser] : [])]) {
+    const place = await openPlace({ sandbox: "trusted" });
+    try {
       for (const [name, check] of Object.entries(CASES)) {
-        await t.step(`as ${runner.name}: ${name}`, async () => {
-          const result = await check((options) => runner.run({ ...options, sandbox: "trusted" }));
-          assertEquals(result.left, [], "no process is left");
+        await t.step(`as ${place.name}: ${name}`, async () => {
+          const result = await check(place.run);
+          assertEquals(result.left, [], "nothing is left");
         });
       }
+    } finally {
+      await place.close();
     }
-  } finally {
-    for (const runner of runners) await runner.close();
   }
 });
 

@@ -1,10 +1,10 @@
 // Asks for each URL of its configuration in the ways that programs do, and prints what came back.
 const fs = require("node:fs");
-const http = require("node:http");
+const modules = { "http:": require("node:http"), "https:": require("node:https") };
 const { urls } = JSON.parse(fs.readFileSync(process.env.STOWAGE_CONFIG, "utf8"));
 const get = (url) =>
   new Promise((resolve) =>
-    http.get(url, (response) => {
+    modules[new URL(url).protocol].get(url, (response) => {
       let text = "";
       response.on("data", (chunk) => text += chunk);
       response.on("end", () => resolve(`${response.statusCode} ${text.trim()}`));
@@ -20,7 +20,9 @@ const fetched = async (url) => {
 };
 (async () => {
   const results = {};
-  for (const url of urls) results[url] = { http: await get(url), fetch: await fetched(url) };
+  for (const [name, url] of Object.entries(urls)) {
+    results[name] = { request: await get(url), fetch: await fetched(url) };
+  }
   console.log(JSON.stringify(results));
   process.exit(0);
 })();

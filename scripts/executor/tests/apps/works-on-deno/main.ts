@@ -6,4 +6,6 @@ Deno.writeTextFileSync(
   `${Deno.env.get("STOWAGE_OUTPUT_DIR")}/result.json`,
   JSON.stringify({ hello: config.name }),
 );
+// Waits, and neither imports nor exports: a module all the same.
+for await (const line of ["a module"]) console.error(line);
 console.log("deno", typeof Deno.version.deno);
