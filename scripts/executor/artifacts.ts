@@ -5,6 +5,8 @@ import { objectName, type Outputs, RESULT_NAME } from "./outputs.ts";
 import { metricData, METRICS_NAME } from "./reported_metrics.ts";
 import { type Output, persistently, type Run, type Service } from "./service.ts";
 
+const MAX_ROW_NAME = 512;
+
 export interface StoredPaths {
   logs_path: string;
   output_path?: string;
@@ -55,7 +57,9 @@ export async function storeArtifacts(
   if (outputs.report.mistakes.length > 0) {
     rows.push(errorRow(run, METRICS_NAME, outputs.report.mistakes.join("\n")));
   }
-  for (const name of outputs.skipped) {
+  const mistaken = rows.filter((row) => row.output_type === "error").map((row) => row.output_name);
+  // Cut names may be the same, and a row has to have one of its own.
+  for (const name of new Set(outputs.skipped.map(rowName)).difference(new Set(mistaken))) {
     rows.push(
       errorRow(run, name, "Not kept: a link, a special file, or more or larger than allowed."),
     );
@@ -144,11 +148,16 @@ async function storeFiles(
   return rows;
 }
 
+/** As much of the name as a row takes, without half a character at the end. */
+function rowName(name: string): string {
+  return name.slice(0, MAX_ROW_NAME).toWellFormed();
+}
+
 function errorRow(run: Run, name: string, message: string): Output {
   return {
     run_id: run.id,
     output_type: "error",
-    output_name: name.slice(0, 512),
+    output_name: rowName(name),
     output_data: { message },
   };
 }

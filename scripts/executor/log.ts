@@ -40,5 +40,6 @@ export function createLogger(
 
 function text(value: unknown): string {
   const plain = String(value);
-  return /^[^\s"=]+$/.test(plain) ? plain : JSON.stringify(plain);
+  // Control characters would reach the reader's terminal.
+  return /^[^\s"=\p{Cc}]+$/u.test(plain) ? plain : JSON.stringify(plain);
 }

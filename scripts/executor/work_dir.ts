@@ -1,5 +1,6 @@
 /** The executor's folder on disk: one for each executor, gone when it ends, and removed by the next one if it could not. */
 import { join } from "node:path";
+import { removeTree } from "./sandbox/remove_tree.ts";
 
 const PREFIX = "stowage-executor-";
 const LOCK = "lock";
@@ -22,7 +23,7 @@ export async function openWorkDir(parent: string): Promise<WorkDir> {
   return {
     path,
     async close() {
-      await Deno.remove(path, { recursive: true });
+      await removeTree(path);
       lock.close();
     },
   };
@@ -33,7 +34,7 @@ async function removeAbandoned(parent: string): Promise<void> {
     if (!entry.isDirectory || !entry.name.startsWith(PREFIX)) continue;
     const path = join(parent, entry.name);
     if (await isAbandoned(path)) {
-      await Deno.remove(path, { recursive: true }).catch(() => {});
+      await removeTree(path).catch(() => {});
     }
   }
 }
@@ -70,7 +71,7 @@ export async function makeRunDir(workDir: string): Promise<RunDir> {
     output: join(path, "output"),
     scratch: join(path, "scratch"),
     config: join(path, "config.json"),
-    remove: () => Deno.remove(path, { recursive: true }),
+    remove: () => removeTree(path),
   };
   await Deno.mkdir(dir.app);
   await Deno.chmod(dir.app, 0o755);

@@ -4,6 +4,7 @@ import { foldName } from "../archives/policy.ts";
 import { type AppDefinition, AppError } from "../definition.ts";
 import type { Logger } from "../log.ts";
 import { type LimitBounds, type Limits, limitsOf } from "../sandbox/limits.ts";
+import { removeTree } from "../sandbox/remove_tree.ts";
 import { KillNow, type Outcome, type Sandbox } from "../sandbox/types.ts";
 import type { RunDir } from "../work_dir.ts";
 import { type Project, readProject } from "./project.ts";
@@ -74,8 +75,11 @@ export class Installer {
       await gateway.close();
     }
     refuseFailure(outcome, signal);
-    await Deno.remove(join(dir.app, "node_modules"), { recursive: true }).catch(() => {});
-    await adopt(join(dir.output, "project/node_modules"), join(dir.app, "node_modules"));
+    await removeTree(join(dir.app, "node_modules"));
+    // A script may have put a link in the project's place: what it leads to is the host's.
+    if (isFolder(join(dir.output, "project"))) {
+      await adopt(join(dir.output, "project/node_modules"), join(dir.app, "node_modules"));
+    }
     await emptyFolder(dir.output);
     await emptyFolder(dir.scratch);
   }
@@ -166,7 +170,7 @@ export class AbortedInstall extends Error {
  */
 async function adopt(from: string, to: string, isRoot = true): Promise<void> {
   // An app whose only dependencies are optional, and not for this machine, has none.
-  if (!(await Deno.lstat(from).catch(() => null))?.isDirectory) return;
+  if (!isFolder(from)) return;
   await Deno.mkdir(to, { mode: 0o755 });
   await Deno.chmod(to, 0o755);
   const seen = new Set<string>();
@@ -190,8 +194,17 @@ async function adopt(from: string, to: string, isRoot = true): Promise<void> {
   }
 }
 
+/** Itself, not what a link leads to. */
+function isFolder(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
 async function emptyFolder(folder: string): Promise<void> {
   for (const entry of [...Deno.readDirSync(folder)]) {
-    await Deno.remove(join(folder, entry.name), { recursive: true });
+    await removeTree(join(folder, entry.name));
   }
 }

@@ -38,6 +38,13 @@ Deno.test("every name becomes the name of an object, and different ones stay dif
     ". ./x",
     "-",
     " ",
+    // Cut where half a name would begin with a dot, be ".." or look like one that was replaced.
+    `${"x".repeat(50)}.${"y".repeat(99)}`,
+    `a ${".".repeat(3)}/${["y", "z", "w"].map((each) => each.repeat(98)).join("/")}/v`,
+    `${"é".repeat(6)}/${"..."}/${["y", "z", "w"].map((each) => each.repeat(97)).join("/")}/vw`,
+    objectName("tëble.csv"),
+    "tëble.csv",
+    "\u{1f600}".repeat(200),
   ];
   const objects = names.map(objectName);
   for (const [i, object] of objects.entries()) assert(isSafe(object), `${names[i]} → ${object}`);
@@ -72,6 +79,7 @@ Deno.test("a result that the database could not keep stays a file", async () => 
       String.raw`{"a":"\u0000"}`,
       String.raw`["\ud800"]`,
       `"${"x".repeat(1024 * 1024)}"`,
+      `${"[".repeat(5000)}${"]".repeat(5000)}`,
     ]
   ) {
     await inDirectory(async (dir) => {
@@ -84,6 +92,27 @@ Deno.test("a result that the database could not keep stays a file", async () => 
       ]);
     });
   }
+});
+
+Deno.test("hostile names and modes are no obstacle", async () => {
+  await inDirectory(async (dir) => {
+    const { success } = await new Deno.Command("/bin/sh", {
+      // Two names that are no text, and one that is what both are read as.
+      args: [
+        "-c",
+        `touch "$(printf '\\377')" "$(printf '\\376')" "$1" "$(printf 'a\\nb')"; mkfifo pipe`,
+        "sh",
+        "\ufffd",
+      ],
+      cwd: dir,
+    }).output();
+    assert(success);
+    await Deno.writeTextFile(join(dir, "result.json"), "{}", { mode: 0 });
+    const outputs = await collectOutputs(dir, 10);
+    assertEquals(outputs.result, {});
+    assertEquals(outputs.files.map(({ name }) => name).sort(), ["a\nb", "\ufffd"]);
+    assertEquals(outputs.skipped.sort(), ["pipe", "\ufffd", "\ufffd"]);
+  });
 });
 
 Deno.test("a log keeps what fits, counts the rest and says so", async () => {

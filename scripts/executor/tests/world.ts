@@ -224,7 +224,12 @@ export class ExecutorProcess {
   }
 
   signal(signal: Deno.Signal): void {
-    if (!this.#gone) this.#child.kill(signal);
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      // It ended before.
+      if (!(error instanceof TypeError)) throw error;
+    }
   }
 
   /** To the executor and all that are in its process group, as a terminal does. */
