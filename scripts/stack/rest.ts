@@ -2,12 +2,18 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { App } from "@supabase/lite";
 import { PostgresConnection } from "@supabase/lite/postgres";
-import { Client } from "pg";
 import type { Config } from "./config.ts";
 import { routeConsole } from "./lite_console.ts";
 import { type Postgres, SUPERUSER } from "./postgres.ts";
 import { encodeDocuments } from "./rest_documents.ts";
-import { errorOf, type PostgresError, sqlErrorResponse } from "./rest_errors.ts";
+import {
+  errorOf,
+  type PostgresError,
+  sqlErrorResponse,
+  unavailableResponse,
+} from "./rest_errors.ts";
+import { listenForReloads } from "./rest_listener.ts";
+import { makeReconnecting, type ReconnectingPool } from "./rest_pool.ts";
 import { verifyToken } from "./tokens.ts";
 import { isoTime, isoTimeWithOffset, jsonText, textType } from "./wire_types.ts";
 
@@ -31,6 +37,8 @@ interface Call {
   path: string;
   headers: string;
   sqlError?: PostgresError;
+  /** The database did not answer, or stopped answering. */
+  isUnavailable?: boolean;
 }
 
 type Introspector = Pick<PostgresConnection, "introspect" | "clearSchemaCache" | "close">;
@@ -51,11 +59,16 @@ const JSON_TYPES = {
 /** Starts the server: looks at the schema once, and again whenever the database says it changed. */
 export async function startRest(options: RestOptions): Promise<RestServer> {
   const calls = new AsyncLocalStorage<Call>();
+  const onLost = () => {
+    const call = calls.getStore();
+    if (call) call.isUnavailable = true;
+  };
   const introspector = new PostgresConnection({
     url: options.postgres.url(SUPERUSER),
     postgresOptions: { max: 1 },
   });
-  const connection = new RestConnection(options, introspector, calls);
+  const introspectorPool = makeReconnecting(introspector.driver, onLost);
+  const connection = new RestConnection(options, introspector, calls, onLost);
   const app = new App({
     connection,
     auth: { enabled: false, jwt_secret: options.jwtSecret },
@@ -63,10 +76,21 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
     // Keys are the gateway's business, and nothing but the API is served.
     options: { server: { apiKeys: false, disableStudio: true, disableFallback: true } },
   } as never);
-  const unguard = surviveBrokenConnections(options.log);
-  const listener = await listenForChanges(options, connection);
+  const listener = await listenForReloads(
+    options.postgres.url("authenticator"),
+    () => connection.clearSchemaCache(),
+    options.log,
+  );
   await connection.readRoleSettings();
   await connection.introspect();
+
+  async function answer(request: Request): Promise<Response> {
+    const schema = await connection.introspect({ useCache: true });
+    // Who calls is settled; lite would look for the user's session in a database it does not see.
+    const anonymous = new Request(await encodeDocuments(request, schema, options.api.schemas[0]));
+    anonymous.headers.delete("authorization");
+    return await app.fetch(anonymous);
+  }
 
   return {
     async fetch(request) {
@@ -79,22 +103,17 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
         path: url.pathname.replace(/^\/rest\/v1/, ""),
         headers: JSON.stringify(Object.fromEntries(request.headers)),
       };
-      // Who calls is settled; lite would look for the user's session in a database it does not see.
-      const schema = await connection.introspect({ useCache: true });
-      const encoded = await encodeDocuments(request, schema, options.api.schemas[0]);
-      const anonymous = new Request(encoded);
-      anonymous.headers.delete("authorization");
-      const response = await calls.run(
-        call,
-        () => routeConsole(options.log, () => app.fetch(anonymous)),
-      );
+      const response = await calls.run(call, () => routeConsole(options.log, () => answer(request)))
+        .catch((error) => {
+          if (!call.isUnavailable) throw error;
+        });
+      if (!response || call.isUnavailable) return unavailableResponse();
       return call.sqlError && !response.ok
         ? sqlErrorResponse(call.sqlError, call.claims.role !== "anon", response.headers)
         : response;
     },
     async close() {
-      await inTime(Promise.all([listener.end(), connection.close(), introspector.close()]));
-      unguard();
+      await Promise.all([listener.end(), connection.close(), introspectorPool.end()]);
     },
   };
 }
@@ -112,12 +131,19 @@ class RestConnection extends PostgresConnection {
   #calls: AsyncLocalStorage<Call>;
   #searchPath: string;
   #roleSettings = new Map<string, string>();
+  #pool: ReconnectingPool;
 
-  constructor(options: RestOptions, introspector: Introspector, calls: AsyncLocalStorage<Call>) {
+  constructor(
+    options: RestOptions,
+    introspector: Introspector,
+    calls: AsyncLocalStorage<Call>,
+    onLost: () => void,
+  ) {
     super({
       url: options.postgres.url("authenticator"),
       postgresOptions: { max: POOL_SIZE, types: JSON_TYPES },
     });
+    this.#pool = makeReconnecting(this.driver, onLost);
     this.#introspector = introspector;
     this.#calls = calls;
     this.#searchPath = [...options.api.schemas, "extensions"].map((name) => `"${name}"`).join(", ");
@@ -129,18 +155,26 @@ class RestConnection extends PostgresConnection {
     return this.#introspector.introspect(options);
   }
 
+  /** Forgets what was read from the database; the caller knows that it may have changed. */
   override async clearSchemaCache(): Promise<void> {
     await this.#introspector.clearSchemaCache();
+    await this.readRoleSettings();
+  }
+
+  override close(): Promise<void> {
+    return this.#pool.end();
   }
 
   /** `alter role … set statement_timeout` holds for logins only; PostgREST applies it to callers. */
   async readRoleSettings(): Promise<void> {
-    const rows = await this.driver`
+    const connection = await this.#pool.reserve();
+    const rows: { rolname: string; timeout: string }[] = await connection.unsafe(`
       select rolname, coalesce((
         select split_part(setting, '=', 2) from unnest(rolconfig) as setting
         where setting like 'statement_timeout=%'
       ), '') as timeout
-      from pg_catalog.pg_roles where pg_has_role('authenticator', oid, 'set')`;
+      from pg_catalog.pg_roles where pg_has_role('authenticator', oid, 'set')`)
+      .finally(() => connection.release());
     this.#roleSettings = new Map(rows.map((row) => [row.rolname, row.timeout]));
   }
 
@@ -188,42 +222,4 @@ function settingsQuery(settings: [string, string][]): never {
     query: { kind: "RawNode", sqlFragments: [sql], parameters: [] },
     queryId: { queryId: "stowage-settings" },
   } as never;
-}
-
-/** Migrations announce themselves as on the platform: `notify pgrst, 'reload schema'`. */
-/** Waits no longer than this for connections to close: one that broke in use never says so. The server ends them all the same. */
-const CLOSE_MS = 3000;
-
-async function inTime(closing: Promise<unknown>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, CLOSE_MS));
-  await Promise.race([closing, late]);
-  clearTimeout(timer);
-}
-
-/**
- * lite's driver writes into a connection that the server has just closed, outside of any promise: without this, a database that
- * restarts would end the whole stack. The request is answered by its client's patience.
- */
-function surviveBrokenConnections(log: (line: string) => void): () => void {
-  const onError = (event: ErrorEvent) => {
-    const stack = String(event.error?.stack ?? "");
-    if (!stack.includes("/node_modules/postgres/src/connection.js")) return;
-    event.preventDefault();
-    log(`rest: a connection broke: ${event.message}`);
-  };
-  globalThis.addEventListener("error", onError);
-  return () => globalThis.removeEventListener("error", onError);
-}
-
-async function listenForChanges(options: RestOptions, connection: RestConnection): Promise<Client> {
-  const client = new Client({ connectionString: options.postgres.url("authenticator") });
-  client.on("error", (error) => options.log(`rest: ${error.message}`));
-  client.on("notification", async () => {
-    await connection.clearSchemaCache();
-    await connection.readRoleSettings();
-  });
-  await client.connect();
-  await client.query("listen pgrst");
-  return client;
 }

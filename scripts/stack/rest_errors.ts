@@ -78,3 +78,13 @@ export function sqlErrorStatus(error: PostgresError, authenticated: boolean): nu
   if (code === "21000") return /requires a WHERE clause/.test(error.message) ? 400 : 500;
   return STATUS[code] ?? STATUS[code.slice(0, 2)] ?? 400;
 }
+
+/** What PostgREST says while it has no database. */
+export function unavailableResponse(): Response {
+  return Response.json({
+    code: "PGRST001",
+    details: null,
+    hint: null,
+    message: "Database client error. Retrying the connection.",
+  }, { status: 503, headers: { "content-type": "application/json; charset=utf-8" } });
+}
