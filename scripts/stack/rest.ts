@@ -12,6 +12,7 @@ import {
   sqlErrorResponse,
   unavailableResponse,
 } from "./rest_errors.ts";
+import { quoteTextFilters } from "./rest_filters.ts";
 import { listenForReloads } from "./rest_listener.ts";
 import { makeReconnecting, type ReconnectingPool } from "./rest_pool.ts";
 import { verifyToken } from "./tokens.ts";
@@ -87,7 +88,9 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
   async function answer(request: Request): Promise<Response> {
     const schema = await connection.introspect({ useCache: true });
     // Who calls is settled; lite would look for the user's session in a database it does not see.
-    const anonymous = new Request(await encodeDocuments(request, schema, options.api.schemas[0]));
+    const [defaultSchema] = options.api.schemas;
+    const quoted = quoteTextFilters(request, schema, defaultSchema);
+    const anonymous = new Request(await encodeDocuments(quoted, schema, defaultSchema));
     anonymous.headers.delete("authorization");
     return await app.fetch(anonymous);
   }

@@ -158,6 +158,43 @@ Deno.test("the REST API", async (t) => {
       assertEquals([none.data, none.error], [null, null]);
     });
 
+    await t.step("what a text is compared with is taken as it is", async () => {
+      const names = [
+        "null",
+        "NULL",
+        "true",
+        "10",
+        "1e3",
+        "007",
+        "{a}",
+        '{"a":1}',
+        '"q"',
+        '"',
+        " x ",
+        "a&b=c",
+        "not.eq.x",
+        "é",
+      ];
+      const inserted = await alice.client.from("shelves").insert(names.map((name) => ({ name })));
+      assertEquals(inserted.error, null);
+      for (const name of names) {
+        const { data, error } = await alice.client.from("shelves").select("name").eq("name", name);
+        assertEquals([error, data], [null, [{ name }]]);
+      }
+      const others = await alice.client.from("shelves").select("name")
+        .neq("name", "10").not("name", "eq", "null").gte("name", "1").lt("name", "2");
+      assertEquals(others.data, [{ name: "1e3" }]);
+      const first = await alice.client.from("shelves").select("name").eq("width", 0).eq(
+        "name",
+        "true",
+      );
+      assertEquals(first.data, [{ name: "true" }]);
+      const removed = await alice.client.from("shelves").delete().in("name", names.slice(0, 2));
+      assertEquals(removed.error, null);
+      for (const name of names) await alice.client.from("shelves").delete().eq("name", name);
+      assertEquals((await alice.client.from("shelves").select("name")).data, [{ name: "first" }]);
+    });
+
     await t.step("upserts merge, or leave what is there", async () => {
       const merged = await alice.client.from("shelves")
         .upsert({ name: "first", width: 2 }, { onConflict: "name" }).select("id, width").single();

@@ -992,6 +992,97 @@ export type Database = {
         };
         Relationships: [];
       };
+      "gtypes": {
+        Row: {
+          "document": NonNullable<Json>;
+          "ref": string;
+          "stored_at": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "document": NonNullable<Json>;
+          "ref"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "document"?: NonNullable<Json>;
+          "ref"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "handler_manifests": {
+        Row: {
+          "created_at_ms": number;
+          "document": NonNullable<Json>;
+          "handler_id": string;
+          "stored_at": string;
+          "updated_at": string;
+          "version": string;
+          "version_key": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at_ms"?: never;
+          "document": NonNullable<Json>;
+          "handler_id"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+          "version"?: never;
+          "version_key"?: never;
+        };
+        Update: {
+          "created_at_ms"?: never;
+          "document"?: NonNullable<Json>;
+          "handler_id"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+          "version"?: never;
+          "version_key"?: never;
+        };
+        Relationships: [];
+      };
+      "hook_manifests": {
+        Row: {
+          "document": NonNullable<Json>;
+          "handler_id": string;
+          "stored_at": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "document": NonNullable<Json>;
+          "handler_id"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "document"?: NonNullable<Json>;
+          "handler_id"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "manifest_readers": {
+        Row: {
+          "created_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
       "package_dependencies": {
         Row: {
           "created_at": string;
@@ -1365,6 +1456,78 @@ export type Database = {
         };
         Relationships: [];
       };
+      "timescape_metadata": {
+        Row: {
+          "document": NonNullable<Json>;
+          "handler_id": string;
+          "stored_at": string;
+          "updated_at": string;
+          "version": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "document": NonNullable<Json>;
+          "handler_id"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+          "version"?: never;
+        };
+        Update: {
+          "document"?: NonNullable<Json>;
+          "handler_id"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+          "version"?: never;
+        };
+        Relationships: [];
+      };
+      "transformers": {
+        Row: {
+          "document": NonNullable<Json>;
+          "handler_id": string;
+          "id": string;
+          "stored_at": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "document": NonNullable<Json>;
+          "handler_id"?: never;
+          "id"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "document"?: NonNullable<Json>;
+          "handler_id"?: never;
+          "id"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
+      "version_graphs": {
+        Row: {
+          "document": NonNullable<Json>;
+          "handler_id": string;
+          "stored_at": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "document": NonNullable<Json>;
+          "handler_id"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "document"?: NonNullable<Json>;
+          "handler_id"?: never;
+          "stored_at"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [];
+      };
     };
     Views: {
       [_ in never]: never;
@@ -1558,6 +1721,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "clear_manifest_store": { Args: Record<PropertyKey, never>; Returns: undefined };
       "complete_app_upload": {
         Args: { "content_type": string; "manifest"?: Json; "metadata"?: Json; "upload_id": string };
         Returns: {
@@ -1779,6 +1943,17 @@ export type Database = {
           "storage_path": string;
           "version": string;
           "yaml_content": string;
+        }[];
+      };
+      "manifest_store_stats": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "gtype_count": number;
+          "hook_manifest_count": number;
+          "manifest_count": number;
+          "timescape_metadata_count": number;
+          "transformer_count": number;
+          "version_graph_count": number;
         }[];
       };
       "move_package_content": {

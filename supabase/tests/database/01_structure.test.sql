@@ -68,6 +68,13 @@ insert into expected_privileges values
   ('package_versions', 'authenticated', 'delete, select, update (status, status_reason)'),
   ('packages', 'anon', 'select'),
   ('packages', 'authenticated', 'select, update (visibility, description, keywords, license, homepage, repository)'),
+  ('gtypes', 'authenticated', 'select'),
+  ('handler_manifests', 'authenticated', 'select'),
+  ('hook_manifests', 'authenticated', 'select'),
+  ('manifest_readers', 'authenticated', 'delete, insert (user_id), select'),
+  ('timescape_metadata', 'authenticated', 'select'),
+  ('transformers', 'authenticated', 'select'),
+  ('version_graphs', 'authenticated', 'select'),
   ('superadmins', 'authenticated', 'select');
 insert into expected_privileges
 select name, 'service_role', 'delete, insert, select, update' from ours where schema = 'public' and kind in ('r', 'p');
@@ -129,15 +136,15 @@ select set_eq($$ select schema || '.' || name from function_grants where grantee
   'anonymous may call the public catalogue and what reads packages, and nothing else');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_app_webhook', 'create_company', 'list_app_customers',
-  'list_package_candidates', 'list_package_dependents', 'next_cron_run', 'preview_cron_runs', 'read_package', 'read_package_version',
+  'list_package_candidates', 'list_package_dependents', 'manifest_store_stats', 'next_cron_run', 'preview_cron_runs', 'read_package', 'read_package_version',
   'request_app_run', 'retry_app_run', 'rotate_app_webhook_secret', 'search_packages', 'search_public_apps',
   'start_app_upload_verification'
 ], 'signed-in users may call exactly the functions that are listed here');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
-  'complete_app_upload', 'count_package_downloads', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
+  'clear_manifest_store', 'complete_app_upload', 'count_package_downloads', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
   'finish_app_build', 'finish_app_run', 'list_app_customers', 'list_package_candidates', 'list_package_dependents', 'list_package_moves',
-  'list_unparsed_package_versions', 'move_package_content', 'next_cron_run', 'package_settings', 'preview_cron_runs',
+  'list_unparsed_package_versions', 'manifest_store_stats', 'move_package_content', 'next_cron_run', 'package_settings', 'preview_cron_runs',
   'publish_package', 'read_package', 'read_package_version', 'receive_app_webhook', 'register_executor',
   'release_app_builds', 'release_app_runs', 'release_expired_app_builds', 'release_expired_app_runs', 'request_app_run',
   'retry_app_run', 'rotate_app_webhook_secret', 'save_package_dependencies', 'search_packages', 'search_public_apps',
@@ -148,8 +155,9 @@ select set_eq($$
   where schema = 'private' and not exists (
     select from function_grants p where p.schema = 'public' and (p.name, p.grantee) = (f.name, f.grantee))
 $$, array[
-  'is_object', 'is_package_name', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_superadmin', 'my_assigned_app_ids', 'my_company_ids',
-  'my_published_app_ids', 'package_name_key', 'raise_error', 'semver_key', 'sha256_hex'
+  'is_manifest_id', 'is_manifest_reader', 'is_object', 'is_package_name', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_superadmin',
+  'my_assigned_app_ids', 'my_company_ids', 'my_published_app_ids',
+  'package_name_key', 'raise_error', 'semver_key', 'sha256_hex'
 ], 'of private, only rules and predicates are granted beside what stands behind a function of public');
 select is_empty($$
   select f.name, f.grantee from function_grants f

@@ -78,6 +78,18 @@ begin
 end;
 $$;
 
+-- The outsider reads the manifest store besides.
+insert into manifest_readers values (pg_temp.id('outsider')::uuid);
+select pg_temp.remember('handler', pg_temp.unique_slug('handler'));
+insert into handler_manifests (document)
+select jsonb_build_object('handlerId', pg_temp.id('handler'), 'version', '1.0.0', 'createdAt', 1);
+insert into hook_manifests (document) select jsonb_build_object('handlerId', pg_temp.id('handler'));
+insert into gtypes (document) select jsonb_build_object('ref', pg_temp.id('handler'));
+insert into transformers (document) select jsonb_build_object('id', pg_temp.id('handler'), 'handlerId', pg_temp.id('handler'));
+insert into version_graphs (document) select jsonb_build_object('handlerId', pg_temp.id('handler'));
+insert into timescape_metadata (document)
+select jsonb_build_object('handlerId', pg_temp.id('handler'), 'version', '1.0.0');
+
 select pg_temp.learn('customer output', 'service', $$
   insert into app_outputs (run_id, output_type, output_name, output_data) values ('{successful run}', 'result', 'r', '1') returning id $$);
 select pg_temp.learn('publisher output', 'service', $$
