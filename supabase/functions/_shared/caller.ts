@@ -8,6 +8,7 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "./database.types.ts";
 import type { Environment } from "./environment.ts";
 import { AppError } from "./errors.ts";
+import { QUERY_DEADLINE_MS } from "./limits.ts";
 
 export type Client = SupabaseClient<Database>;
 
@@ -71,13 +72,16 @@ function clientOf(token: string, environment: Environment, signal?: AbortSignal)
   }) as Client;
 }
 
+/** Ends requests with the signal, and those for data when they take too long; files may stream for longer. */
 function fetchUntil(signal?: AbortSignal): typeof fetch {
   if (!signal) return fetch;
-  return (input, init) =>
-    fetch(input, {
-      ...init,
-      signal: init?.signal ? AbortSignal.any([signal, init.signal]) : signal,
-    });
+  return (input, init) => {
+    const url = input instanceof Request ? input.url : String(input);
+    const signals = [signal];
+    if (init?.signal) signals.push(init.signal);
+    if (url.includes("/rest/v1/")) signals.push(AbortSignal.timeout(QUERY_DEADLINE_MS));
+    return fetch(input, { ...init, signal: AbortSignal.any(signals) });
+  };
 }
 
 function unauthenticated(cause?: unknown): AppError {

@@ -1783,6 +1783,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "delete_app_file": { Args: { "app_id": string; "file_id": string }; Returns: string };
       "enqueue_due_app_runs": {
         Args: { "max_schedules"?: number };
         Returns: {
@@ -1873,6 +1874,14 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "find_api_creation": {
+        Args: { "fingerprint": string; "idempotency_key": string };
+        Returns: {
+          "age_seconds": number;
+          "answer": Json;
+          "resource_id": string;
+        }[];
+      };
       "finish_app_build": {
         Args: {
           "attempt"?: number;
@@ -1902,6 +1911,7 @@ export type Database = {
         };
         Returns: string;
       };
+      "keep_api_answer": { Args: { "answer": Json; "idempotency_key": string }; Returns: boolean };
       "list_app_customers": {
         Args: { "app_id": string };
         Returns: {
@@ -2262,6 +2272,16 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      "take_api_requests": {
+        Args: { "requests"?: number };
+        Returns: {
+          "granted": number;
+          "limit_requests": number;
+          "remaining": number;
+          "reset_seconds": number;
+          "window_seconds": number;
+        }[];
       };
     };
     Enums: {

@@ -28,6 +28,14 @@ export const REQUEST_DEADLINE_MS = 140_000;
 /** When a query of the API is given up: before the platform's REST server would be (8 s for users), or soon after. */
 export const QUERY_DEADLINE_MS = 10_000;
 
+/** Requests that a process of the API takes from the database's count at once, and callers that it knows the count of. */
+export const REQUESTS_TAKEN_AT_ONCE = 10;
+export const MAX_COUNTED_CALLERS = 10_000;
+
+/** Entries on a page of a list: at most, and when the caller does not say. */
+export const MAX_PAGE_SIZE = 100;
+export const DEFAULT_PAGE_SIZE = 50;
+
 /** The largest body of a webhook's delivery; `receive_app_webhook` holds to it too. */
 export const MAX_WEBHOOK_BODY_BYTES = 256 * KIB;
 

@@ -135,12 +135,14 @@ select set_eq($$ select schema || '.' || name from function_grants where grantee
     'public.list_package_dependents', 'private.list_package_dependents', 'private.semver_key'],
   'anonymous may call the public catalogue and what reads packages, and nothing else');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
+  'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_app_webhook', 'create_company', 'list_app_customers',
   'list_package_candidates', 'list_package_dependents', 'manifest_store_stats', 'next_cron_run', 'preview_cron_runs', 'read_package', 'read_package_version',
   'request_app_run', 'retry_app_run', 'rotate_app_webhook_secret', 'search_packages', 'search_public_apps',
   'start_app_upload_verification'
 ], 'signed-in users may call exactly the functions that are listed here');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
+  'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
   'clear_manifest_store', 'complete_app_upload', 'count_package_downloads', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
   'finish_app_build', 'finish_app_run', 'list_app_customers', 'list_package_candidates', 'list_package_dependents', 'list_package_moves',
