@@ -98,55 +98,46 @@ create table public.app_runs (
   company_id uuid not null references public.companies (id) on delete restrict,
   version text not null,
   build_id uuid references public.app_builds (id) on delete set null,
-  run_type text not null default 'manual'
-    constraint app_runs_run_type check (run_type in ('manual', 'cron', 'webhook', 'test')),
-  status text not null default 'pending'
-    constraint app_runs_status check (status in ('pending', 'running', 'success', 'failed', 'cancelled', 'timeout')),
-  priority integer not null default 0 constraint app_runs_priority_range check (priority between -100 and 100),
+  run_type text not null default 'manual',
+  status text not null default 'pending',
+  priority integer not null default 0,
   run_after timestamptz not null default now(),
   attempt integer not null default 0,
-  max_attempts integer not null default 3 constraint app_runs_max_attempts_range check (max_attempts between 1 and 25),
+  max_attempts integer not null default 3,
+  retry_failures boolean not null default false,
   executor_id text,
   lease_expires_at timestamptz,
   cancel_requested_at timestamptz,
   started_at timestamptz,
   completed_at timestamptz,
-  duration_ms bigint generated always as ((extract(epoch from completed_at - started_at) * 1000)::bigint) stored,
+  duration_ms bigint,
   logs_path text,
   output_path text,
-  error_message text constraint app_runs_error_message_length check (length(error_message) <= 10000),
-  config jsonb not null default '{}'
-    constraint app_runs_config_object check (private.is_object(config) and pg_column_size(config) <= 262144),
-  metadata jsonb not null default '{}' constraint app_runs_metadata_object check (private.is_object(metadata)),
+  error_message text,
+  config jsonb not null default '{}',
+  metadata jsonb not null default '{}',
   attempt_history jsonb not null default '[]',
-  idempotency_key text constraint app_runs_idempotency_key_length check (length(idempotency_key) between 1 and 200),
+  idempotency_key text,
   requested_by uuid default auth.uid() references auth.users (id) on delete set null,
   retry_of uuid references public.app_runs (id) on delete set null,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint app_runs_app_id_fkey foreign key (app_id) references public.applications (id) on delete restrict,
   constraint app_runs_version_fkey foreign key (app_id, version)
-    references public.app_versions (app_id, version) on delete restrict,
-  constraint app_runs_held check (
-    (status = 'running') = (lease_expires_at is not null)
-    and (status <> 'running' or (executor_id is not null and started_at is not null))),
-  constraint app_runs_completed check (
-    (status in ('success', 'failed', 'cancelled', 'timeout')) = (completed_at is not null)),
-  constraint app_runs_attempts check (attempt between 0 and max_attempts),
-  constraint app_runs_attempts_left check (status <> 'pending' or attempt < max_attempts),
-  constraint app_runs_duration check (completed_at >= started_at),
-  constraint app_runs_logs_path_format check (
-    starts_with(logs_path, 'app_' || app_id || '/runs/' || id || '/') and private.is_safe_path(logs_path)),
-  constraint app_runs_output_path_format check (
-    starts_with(output_path, 'app_' || app_id || '/runs/' || id || '/') and private.is_safe_path(output_path))
-);
+    references public.app_versions (app_id, version) on delete restrict
+)
+-- A run is written when it is claimed and when it ends. Both stay on its page, and touch no index, because pages keep
+-- room and no index looks at the status: which runs wait and which are held is in narrow tables beside (the run queue).
+with (fillfactor = 70);
 comment on table public.app_runs is
-  'Runs, and the queue of those to come. Users ask with request_app_run; executors claim, and finish what they hold.';
+  'Runs, from request to result. Users ask with request_app_run; executors claim, and finish what they hold.';
 comment on column public.app_runs.priority is 'Greater runs first, among the runs of one company.';
 comment on column public.app_runs.run_after is 'Not claimed before; moved into the future between attempts.';
+comment on column public.app_runs.retry_failures is
+  'A failure or time-out of the app itself is tried again too, while attempts are left.';
 comment on column public.app_runs.executor_id is 'Who holds the run, or held it last.';
 comment on column public.app_runs.lease_expires_at is 'When the holder loses the run unless it extends its lease.';
-comment on column public.app_runs.duration_ms is 'Milliseconds from the start of the last attempt to completion.';
+comment on column public.app_runs.duration_ms is 'Milliseconds from the start of the last attempt to completion. Follows from the two.';
 comment on column public.app_runs.logs_path is 'Name of the standard output in the bucket app-logs: app_{appId}/runs/{id}/stdout.log; stderr.log lies beside it.';
 comment on column public.app_runs.attempt_history is
   'One entry an attempt that ended without finishing the run: attempt, executor_id, started_at, ended_at, outcome, error.';
@@ -235,14 +226,11 @@ create index app_builds_pending_idx on public.app_builds (created_at) where buil
 create index app_builds_building_idx on public.app_builds (app_id) where build_status = 'building';
 create index app_builds_requested_by_idx on public.app_builds (requested_by);
 
-create index app_runs_pending_idx on public.app_runs (company_id, priority desc, run_after, id) where status = 'pending';
-create index app_runs_running_idx on public.app_runs (company_id) where status = 'running';
-create index app_runs_executor_id_idx on public.app_runs (executor_id) where status = 'running';
 create index app_runs_company_id_created_at_idx on public.app_runs (company_id, created_at desc, id desc);
 create index app_runs_app_id_version_idx on public.app_runs (app_id, version);
-create index app_runs_build_id_idx on public.app_runs (build_id);
-create index app_runs_requested_by_idx on public.app_runs (requested_by);
-create index app_runs_retry_of_idx on public.app_runs (retry_of);
+create index app_runs_build_id_idx on public.app_runs (build_id) where build_id is not null;
+create index app_runs_requested_by_idx on public.app_runs (requested_by) where requested_by is not null;
+create index app_runs_retry_of_idx on public.app_runs (retry_of) where retry_of is not null;
 create unique index app_runs_idempotency_key on public.app_runs (company_id, idempotency_key) where idempotency_key is not null;
 
 create index app_outputs_company_id_created_at_idx on public.app_outputs (company_id, created_at desc);
@@ -492,7 +480,70 @@ create trigger guard_finished_build before update on public.app_builds
         new.build_config, new.build_logs, new.error_message, new.attempt, new.executor_id, new.started_at, new.completed_at))
   execute function private.guard_finished_build();
 
--- Triggers: runs. Their conditions leave heartbeats, which touch the lease alone, free of any.
+-- Triggers: runs. Whatever anybody writes into app_runs is held to the rules here. The functions of the queue keep them by
+-- themselves, for many runs at once, and say so in a setting that lasts until they return: for them the triggers cost
+-- their condition alone. The rules are no check constraints because Postgres reads the text of every one of them again
+-- for each statement, which took longer than all the rest of a claim (docs/decisions.md, Run queue).
+
+create function private.duration_ms(started_at timestamptz, completed_at timestamptz)
+returns bigint
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return extract(epoch from completed_at - started_at) * 1000;
+end;
+$$;
+
+create function private.broken_run_rule(run public.app_runs)
+returns text
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  return case
+    when not (run.attempt between 0 and run.max_attempts) then 'app_runs_attempts'
+    when not (run.status <> 'pending' or run.attempt < run.max_attempts) then 'app_runs_attempts_left'
+    when not ((run.status in ('success', 'failed', 'cancelled', 'timeout')) = (run.completed_at is not null))
+      then 'app_runs_completed'
+    when not (jsonb_typeof(run.config) = 'object' and pg_column_size(run.config) <= 524288) then 'app_runs_config_object'
+    when not (run.completed_at >= run.started_at) then 'app_runs_duration'
+    when not (length(run.error_message) <= 10000) then 'app_runs_error_message_length'
+    when not ((run.status = 'running') = (run.lease_expires_at is not null)
+      and (run.status <> 'running' or (run.executor_id is not null and run.started_at is not null))) then 'app_runs_held'
+    when not (length(run.idempotency_key) between 1 and 200) then 'app_runs_idempotency_key_length'
+    when run.logs_path is not null and not (starts_with(run.logs_path, 'app_' || run.app_id || '/runs/' || run.id || '/')
+      and private.is_safe_path(run.logs_path)) then 'app_runs_logs_path_format'
+    when not (run.max_attempts between 1 and 25) then 'app_runs_max_attempts_range'
+    when not (jsonb_typeof(run.metadata) = 'object') then 'app_runs_metadata_object'
+    when run.output_path is not null and not (starts_with(run.output_path, 'app_' || run.app_id || '/runs/' || run.id || '/')
+      and private.is_safe_path(run.output_path)) then 'app_runs_output_path_format'
+    when not (run.priority between -100 and 100) then 'app_runs_priority_range'
+    when not (run.run_type in ('manual', 'cron', 'webhook', 'test')) then 'app_runs_run_type'
+    when not (run.status in ('pending', 'running', 'success', 'failed', 'cancelled', 'timeout')) then 'app_runs_status'
+  end;
+end;
+$$;
+comment on function private.broken_run_rule is 'The name of the first rule that the run breaks, or null: what a run must always be.';
+
+create function private.check_run(run public.app_runs)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+  rule constant text := private.broken_run_rule(run);
+begin
+  if rule is not null then
+    raise check_violation using
+      message = format('new row for relation "app_runs" violates check constraint "%s"', rule),
+      schema = 'public', table = 'app_runs', constraint = rule;
+  end if;
+end;
+$$;
+comment on function private.check_run is 'Error: 23514 with the name of the rule, as a check constraint has it.';
 
 create function private.require_runnable_app(p_app_id uuid, p_company_id uuid, p_may_wait boolean default true)
 returns void
@@ -522,109 +573,104 @@ comment on function private.require_runnable_app is
   'The app runs for the company until the transaction ends, or SW040. With p_may_wait false it raises 55P03 while somebody '
   'changes the app: for callers who hold what that change needs.';
 
-create function private.guard_new_run()
-returns trigger
+create function private.resolve_run_version(p_app_id uuid, p_company_id uuid, p_version text, p_run_type text)
+returns text
 language plpgsql
 security definer -- an app's versions and assignments, whatever the caller sees
 set search_path = ''
 as $$
 declare
-  version_status text;
+  found_version text;
+  found_status text;
 begin
-  if new.status <> 'pending' then
-    perform private.raise_error('SW022', 'A run begins as pending.', 'status');
-  end if;
   -- A tick holds the schedule, which is switched off along with the app.
-  perform private.require_runnable_app(new.app_id, new.company_id, new.run_type <> 'cron');
-  if new.version is null then
-    select version into new.version from public.app_versions
-    where app_id = new.app_id and status = 'published'
-    order by version_key desc limit 1;
+  perform private.require_runnable_app(p_app_id, p_company_id, p_run_type is distinct from 'cron');
+  if p_version is null then
+    select v.version into found_version from public.app_versions v
+    where v.app_id = p_app_id and v.status = 'published'
+    order by v.version_key desc limit 1;
     if not found then
       perform private.raise_error('SW040', 'The app has no published version.', 'version');
     end if;
-    return new;
+    return found_version;
   end if;
-  select status into version_status from public.app_versions where app_id = new.app_id and version = new.version;
-  if version_status in ('published', 'deprecated') then
-    return new;
+  select v.status into found_status from public.app_versions v where v.app_id = p_app_id and v.version = p_version;
+  if found_status in ('published', 'deprecated')
+    or (found_status = 'draft' and p_run_type = 'test' and exists (
+      select from public.applications where id = p_app_id and publisher_company_id = p_company_id))
+  then
+    return p_version;
   end if;
-  if version_status = 'draft' and new.run_type = 'test' and exists (
-    select from public.applications where id = new.app_id and publisher_company_id = new.company_id
-  ) then
-    return new;
-  end if;
-  perform private.raise_error('SW040', format('The app has no released version %s.', new.version), 'version');
+  perform private.raise_error('SW040', format('The app has no released version %s.', p_version), 'version');
   return null;
 end;
 $$;
+comment on function private.resolve_run_version is
+  'The version that a run of the app for the company gets: the one asked for, or the newest published. Errors: SW040.';
 
-create trigger guard_new_run before insert on public.app_runs
-  for each row execute function private.guard_new_run();
-
-create function private.change_run_status()
+create function private.guard_run()
 returns trigger
 language plpgsql
+security definer -- an app's versions and assignments, whatever the caller sees; the queue's tables
 set search_path = ''
 as $$
 begin
-  if (old.status, new.status) not in (
-    ('pending', 'running'), ('pending', 'cancelled'), ('pending', 'failed'),
-    ('running', 'pending'), ('running', 'success'), ('running', 'failed'), ('running', 'cancelled'), ('running', 'timeout')
-  ) then
-    perform private.raise_error('SW022', format('A run that is %s does not become %s.', old.status, new.status), 'status');
+  if tg_op = 'INSERT' then
+    if new.status <> 'pending' then
+      perform private.raise_error('SW022', 'A run begins as pending.', 'status');
+    end if;
+    if new.duration_ms is not null then
+      raise generated_always using message = 'cannot insert a non-DEFAULT value into column "duration_ms"';
+    end if;
+    new.version := private.resolve_run_version(new.app_id, new.company_id, new.version, new.run_type);
+    perform private.check_run(new);
+    return new;
   end if;
-  new.updated_at := now();
-  if new.status in ('success', 'failed', 'cancelled', 'timeout') then
-    -- A transaction that began before the claim has the earlier clock.
-    new.completed_at := coalesce(new.completed_at, greatest(now(), new.started_at));
-    new.lease_expires_at := null;
+  if new.duration_ms is distinct from old.duration_ms then
+    raise generated_always using message = 'column "duration_ms" can only be updated to DEFAULT';
   end if;
-  return new;
-end;
-$$;
-
-create trigger change_run_status before update on public.app_runs
-  for each row when (old.status is distinct from new.status)
-  execute function private.change_run_status();
-
-create function private.guard_finished_run()
-returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-  -- The three references become null when their target is deleted; the generated column is not computed yet.
-  if (to_jsonb(new) - '{build_id,requested_by,retry_of,duration_ms}'::text[])
-    is distinct from (to_jsonb(old) - '{build_id,requested_by,retry_of,duration_ms}'::text[])
+  if old.status <> new.status then
+    if (old.status, new.status) not in (
+      ('pending', 'running'), ('pending', 'cancelled'), ('pending', 'failed'),
+      ('running', 'pending'), ('running', 'success'), ('running', 'failed'), ('running', 'cancelled'), ('running', 'timeout')
+    ) then
+      perform private.raise_error('SW022',
+        format('A run that is %s does not become %s.', old.status, new.status), 'status');
+    end if;
+    new.updated_at := now();
+    if new.status in ('success', 'failed', 'cancelled', 'timeout') then
+      -- A transaction that began before the claim has the earlier clock.
+      new.completed_at := coalesce(new.completed_at, greatest(now(), new.started_at));
+      new.lease_expires_at := null;
+    end if;
+  end if;
+  -- The three references become null when their target is deleted.
+  if old.status in ('success', 'failed', 'cancelled', 'timeout') and (
+    (to_jsonb(new) - '{build_id,requested_by,retry_of}'::text[])
+      is distinct from (to_jsonb(old) - '{build_id,requested_by,retry_of}'::text[])
     or (new.build_id is distinct from old.build_id and new.build_id is not null)
     or (new.requested_by is distinct from old.requested_by and new.requested_by is not null)
     or (new.retry_of is distinct from old.retry_of and new.retry_of is not null)
-  then
+  ) then
     perform private.raise_error('SW022', format('A run that is %s does not change.', old.status), 'status');
+  end if;
+  if (old.id, old.app_id, old.company_id, old.version) is distinct from (new.id, new.app_id, new.company_id, new.version) then
+    perform private.raise_error('SW001', 'A run stays with its app, company and version.', 'app_id');
+  end if;
+  new.duration_ms := private.duration_ms(new.started_at, new.completed_at);
+  perform private.check_run(new);
+  if (old.status, old.priority, old.run_after) is distinct from (new.status, new.priority, new.run_after) then
+    perform private.leave_queue(old);
+    perform private.join_queue(new);
   end if;
   return new;
 end;
 $$;
 
-create trigger guard_finished_run before update on public.app_runs
-  for each row when (old.status in ('success', 'failed', 'cancelled', 'timeout'))
-  execute function private.guard_finished_run();
-
-create function private.guard_run_identity()
-returns trigger
-language plpgsql
-set search_path = ''
-as $$
-begin
-  perform private.raise_error('SW001', 'A run stays with its app, company and version.', 'app_id');
-  return null;
-end;
-$$;
-
-create trigger guard_run_identity before update on public.app_runs
-  for each row when ((old.id, old.app_id, old.company_id, old.version) is distinct from (new.id, new.app_id, new.company_id, new.version))
-  execute function private.guard_run_identity();
+-- Nobody but the owner of the queue's functions is believed.
+create trigger guard_run before insert or update on public.app_runs
+  for each row when (current_setting('stowage.queue', true) is distinct from 'on' or current_user <> 'postgres')
+  execute function private.guard_run();
 
 create function private.fill_output_company()
 returns trigger
@@ -678,59 +724,6 @@ create trigger guard_changed_schedule before update on public.app_cron_schedules
   for each row when (
     (old.app_id, old.company_id) is distinct from (new.app_id, new.company_id) or (new.is_active and not old.is_active))
   execute function private.guard_schedule();
-
--- Triggers: an app that a company loses stops running for it
-
-create function private.stop_runs(p_app_id uuid, p_company_id uuid, p_reason text)
-returns void
-language sql
-security definer -- runs of every company that the caller may not see
-set search_path = ''
-as $$
-  update public.app_runs
-  set status = 'cancelled', error_message = p_reason
-  where app_id = p_app_id and company_id = coalesce(p_company_id, company_id) and status = 'pending';
-  update public.app_runs
-  set cancel_requested_at = now()
-  where app_id = p_app_id and company_id = coalesce(p_company_id, company_id) and status = 'running'
-    and cancel_requested_at is null;
-  update public.app_cron_schedules
-  set is_active = false
-  where app_id = p_app_id and company_id = coalesce(p_company_id, company_id) and is_active;
-$$;
-comment on function private.stop_runs is
-  'Cancels what waits, asks what runs to stop, and switches schedules off: of one company, or of all (null).';
-
-create function private.stop_runs_of_assignment()
-returns trigger
-language plpgsql
-security definer -- as stop_runs
-set search_path = ''
-as $$
-begin
-  perform private.stop_runs(old.app_id, old.company_id, 'The app is no longer assigned to the company.');
-  return null;
-end;
-$$;
-
-create trigger stop_runs after delete on public.app_assignments
-  for each row execute function private.stop_runs_of_assignment();
-
-create function private.stop_runs_of_app()
-returns trigger
-language plpgsql
-security definer -- as stop_runs
-set search_path = ''
-as $$
-begin
-  perform private.stop_runs(new.id, null, format('The app was %s.', new.status));
-  return null;
-end;
-$$;
-
-create trigger stop_runs after update on public.applications
-  for each row when (old.status = 'active' and new.status <> 'active')
-  execute function private.stop_runs_of_app();
 
 -- Grants. Tables that only superadmins write among the users are granted whole, and closed by their policies.
 

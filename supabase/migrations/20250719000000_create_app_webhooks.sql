@@ -90,11 +90,6 @@ create table private.app_webhook_secrets (
 comment on table private.app_webhook_secrets is
   'Keys of the HMAC: of each webhook the current one, and until it expires the one before. Nobody is granted it.';
 
--- A run's config holds a payload of 256 KiB, in base64 at worst, beside the webhook's own config.
-alter table public.app_runs
-  drop constraint app_runs_config_object,
-  add constraint app_runs_config_object check (private.is_object(config) and pg_column_size(config) <= 524288);
-
 -- Indexes
 
 create index app_webhooks_app_id_version_idx on public.app_webhooks (app_id, version);

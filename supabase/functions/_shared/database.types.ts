@@ -393,6 +393,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
@@ -412,7 +413,7 @@ export type Database = {
           "completed_at"?: string | null;
           "config"?: NonNullable<Json>;
           "created_at"?: string;
-          "duration_ms"?: never;
+          "duration_ms"?: number | null;
           "error_message"?: string | null;
           "executor_id"?: string | null;
           "id"?: string;
@@ -424,6 +425,7 @@ export type Database = {
           "output_path"?: string | null;
           "priority"?: number;
           "requested_by"?: string | null;
+          "retry_failures"?: boolean;
           "retry_of"?: string | null;
           "run_after"?: string;
           "run_type"?: string;
@@ -442,7 +444,7 @@ export type Database = {
           "completed_at"?: string | null;
           "config"?: NonNullable<Json>;
           "created_at"?: string;
-          "duration_ms"?: never;
+          "duration_ms"?: number | null;
           "error_message"?: string | null;
           "executor_id"?: string | null;
           "id"?: string;
@@ -454,6 +456,7 @@ export type Database = {
           "output_path"?: string | null;
           "priority"?: number;
           "requested_by"?: string | null;
+          "retry_failures"?: boolean;
           "retry_of"?: string | null;
           "run_after"?: string;
           "run_type"?: string;
@@ -1597,6 +1600,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
@@ -1706,6 +1710,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
@@ -1882,6 +1887,10 @@ export type Database = {
           "resource_id": string;
         }[];
       };
+      "finish_and_claim_app_runs": {
+        Args: { "executor_id": string; "lease"?: string; "max_runs"?: number; "results": Json };
+        Returns: Json;
+      };
       "finish_app_build": {
         Args: {
           "attempt"?: number;
@@ -1911,6 +1920,7 @@ export type Database = {
         };
         Returns: string;
       };
+      "finish_app_runs": { Args: { "executor_id": string; "results": Json }; Returns: Json };
       "keep_api_answer": { Args: { "answer": Json; "idempotency_key": string }; Returns: boolean };
       "list_app_customers": {
         Args: { "app_id": string };
@@ -2103,6 +2113,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
@@ -2152,6 +2163,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;
@@ -2167,6 +2179,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "request_app_runs": { Args: { "runs": Json }; Returns: string[] };
       "retry_app_run": {
         Args: { "run_id": string };
         Returns: {
@@ -2191,6 +2204,7 @@ export type Database = {
           "output_path": string | null;
           "priority": number;
           "requested_by": string | null;
+          "retry_failures": boolean;
           "retry_of": string | null;
           "run_after": string;
           "run_type": string;

@@ -138,17 +138,17 @@ select set_eq($$ select name from function_grants where schema = 'public' and gr
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_app_webhook', 'create_company', 'list_app_customers',
   'list_package_candidates', 'list_package_dependents', 'manifest_store_stats', 'next_cron_run', 'preview_cron_runs', 'read_package', 'read_package_version',
-  'request_app_run', 'retry_app_run', 'rotate_app_webhook_secret', 'search_packages', 'search_public_apps',
+  'request_app_run', 'request_app_runs', 'retry_app_run', 'rotate_app_webhook_secret', 'search_packages', 'search_public_apps',
   'start_app_upload_verification'
 ], 'signed-in users may call exactly the functions that are listed here');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
   'clear_manifest_store', 'complete_app_upload', 'count_package_downloads', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
-  'finish_app_build', 'finish_app_run', 'list_app_customers', 'list_package_candidates', 'list_package_dependents', 'list_package_moves',
+  'finish_and_claim_app_runs', 'finish_app_build', 'finish_app_run', 'finish_app_runs', 'list_app_customers', 'list_package_candidates', 'list_package_dependents', 'list_package_moves',
   'list_unparsed_package_versions', 'manifest_store_stats', 'move_package_content', 'next_cron_run', 'package_settings', 'preview_cron_runs',
   'publish_package', 'read_package', 'read_package_version', 'receive_app_webhook', 'register_executor',
-  'release_app_builds', 'release_app_runs', 'release_expired_app_builds', 'release_expired_app_runs', 'request_app_run',
+  'release_app_builds', 'release_app_runs', 'release_expired_app_builds', 'release_expired_app_runs', 'request_app_run', 'request_app_runs',
   'retry_app_run', 'rotate_app_webhook_secret', 'save_package_dependencies', 'search_packages', 'search_public_apps',
   'start_app_upload_verification'
 ], 'the service may call exactly the functions that are listed here');
@@ -200,7 +200,10 @@ select is_empty($$
   from pg_constraint c join ours on ours.oid = c.conrelid
   where contype = 'f' and not exists (
     select from pg_index i
-    where i.indrelid = c.conrelid and i.indpred is null
+    where i.indrelid = c.conrelid
+      -- A row without a reference need not be found.
+      and (i.indpred is null or pg_get_expr(i.indpred, i.indrelid) = format('(%I IS NOT NULL)', (
+        select attname from pg_attribute where attrelid = c.conrelid and attnum = c.conkey[1])))
       and (string_to_array(i.indkey::text, ' ')::smallint[])[1:cardinality(c.conkey)] @> c.conkey)
 $$, 'every foreign key has an index that begins with its columns');
 select is_empty($$

@@ -1,0 +1,17 @@
+/**
+ * `npm run bench -- <name> [options]`: the benchmarks.
+ *
+ *   queue    the run queue against Graphile Worker and pg-boss
+ *   cron     next_cron_run against croner
+ */
+const BENCHMARKS: Record<string, () => Promise<unknown>> = {
+  queue: () => import("./queue/main.ts"),
+  cron: () => import("./cron.ts"),
+};
+
+const name = Deno.args.find((arg) => !arg.startsWith("-"));
+if (!name || !(name in BENCHMARKS)) {
+  console.error(`Usage: npm run bench -- ${Object.keys(BENCHMARKS).join("|")} [options]`);
+  Deno.exit(2);
+}
+await BENCHMARKS[name]();
