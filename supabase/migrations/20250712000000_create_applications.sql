@@ -64,11 +64,12 @@ language plpgsql
 stable
 security definer -- policies of applications call it
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
+declare
+  companies constant uuid[] := private.my_company_ids(minimum_role);
 begin
-  return array(
-    select id from public.applications
-    where publisher_company_id = any (private.my_company_ids(minimum_role)));
+  return array(select id from public.applications where publisher_company_id = any (companies));
 end;
 $$;
 comment on function private.my_published_app_ids is
@@ -80,16 +81,38 @@ language plpgsql
 stable
 security definer -- policies of applications call it
 set search_path = ''
+set plan_cache_mode = force_generic_plan
 as $$
+declare
+  companies constant uuid[] := private.my_company_ids();
 begin
-  return array(
-    select app_id from public.app_assignments
-    where company_id = any (private.my_company_ids()));
+  return array(select app_id from public.app_assignments where company_id = any (companies));
 end;
 $$;
 comment on function private.my_assigned_app_ids is 'Apps assigned to the companies of the signed-in user.';
 
-grant execute on function private.my_published_app_ids(text), private.my_assigned_app_ids() to authenticated, service_role;
+create function private.my_app_ids()
+returns uuid[]
+language plpgsql
+stable
+security definer -- policies of applications call it
+set search_path = ''
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  companies constant uuid[] := private.my_company_ids();
+begin
+  return array(
+    select id from public.applications where publisher_company_id = any (companies)
+    union all
+    select app_id from public.app_assignments where company_id = any (companies));
+end;
+$$;
+comment on function private.my_app_ids is
+  'Apps that the companies of the signed-in user publish or are assigned: what most reading of apps depends on, in one answer.';
+
+grant execute on function private.my_published_app_ids(text), private.my_assigned_app_ids(), private.my_app_ids()
+to authenticated, service_role;
 
 -- Grants
 

@@ -119,8 +119,8 @@ alter table public.app_versions enable row level security;
 create policy "Publishers read all versions, companies the released ones" on public.app_versions
   for select to authenticated
   using (
-    app_id = any ((select private.my_published_app_ids())::uuid[])
-    or (status in ('published', 'deprecated') and app_id = any ((select private.my_assigned_app_ids())::uuid[])));
+    app_id = any ((select private.my_app_ids())::uuid[])
+    and (status in ('published', 'deprecated') or app_id = any ((select private.my_published_app_ids())::uuid[])));
 
 create policy "Owners and admins of the publisher create versions" on public.app_versions
   for insert to authenticated

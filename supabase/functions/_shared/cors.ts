@@ -4,7 +4,7 @@ const HEADERS: Record<string, string> = {
   "access-control-allow-headers":
     "authorization, x-client-info, apikey, content-type, x-request-id, if-match, if-none-match, idempotency-key",
   "access-control-expose-headers":
-    "x-request-id, etag, retry-after, location, link, ratelimit, ratelimit-policy, idempotency-replayed",
+    "x-request-id, etag, retry-after, location, link, ratelimit, ratelimit-policy, idempotency-replayed, content-disposition, content-range, accept-ranges",
 };
 
 /** Nothing that we send is a page, unless a handler says so. Handlers' own headers win. */

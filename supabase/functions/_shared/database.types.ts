@@ -266,6 +266,161 @@ export type Database = {
           },
         ];
       };
+      "app_download_tokens": {
+        Row: {
+          "app_id": string;
+          "company_id": string;
+          "created_at": string;
+          "created_by": string | null;
+          "download_count": number;
+          "expires_at": string;
+          "file_id": string | null;
+          "file_name": string | null;
+          "id": string;
+          "label": string | null;
+          "last_used_at": string | null;
+          "max_downloads": number | null;
+          "output_id": string | null;
+          "revoked_at": string | null;
+          "revoked_by": string | null;
+          "secret_sha256": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "company_id": string;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "download_count"?: number;
+          "expires_at": string;
+          "file_id"?: string | null;
+          "file_name"?: string | null;
+          "id"?: string;
+          "label"?: string | null;
+          "last_used_at"?: string | null;
+          "max_downloads"?: number | null;
+          "output_id"?: string | null;
+          "revoked_at"?: string | null;
+          "revoked_by"?: string | null;
+          "secret_sha256": string;
+        };
+        Update: {
+          "app_id"?: string;
+          "company_id"?: string;
+          "created_at"?: string;
+          "created_by"?: string | null;
+          "download_count"?: number;
+          "expires_at"?: string;
+          "file_id"?: string | null;
+          "file_name"?: string | null;
+          "id"?: string;
+          "label"?: string | null;
+          "last_used_at"?: string | null;
+          "max_downloads"?: number | null;
+          "output_id"?: string | null;
+          "revoked_at"?: string | null;
+          "revoked_by"?: string | null;
+          "secret_sha256"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_download_tokens_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_download_tokens_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_download_tokens_file_id_fkey";
+            columns: ["file_id"];
+            isOneToOne: false;
+            referencedRelation: "app_storage";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_download_tokens_output_id_fkey";
+            columns: ["output_id"];
+            isOneToOne: false;
+            referencedRelation: "app_outputs";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "app_downloads": {
+        Row: {
+          "app_id": string;
+          "bucket": string;
+          "bytes": number | null;
+          "company_id": string;
+          "created_at": string;
+          "file_id": string | null;
+          "id": string;
+          "method": string;
+          "path": string;
+          "token_id": string | null;
+          "user_id": string | null;
+          "version": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id": string;
+          "bucket": string;
+          "bytes"?: number | null;
+          "company_id": string;
+          "created_at"?: string;
+          "file_id"?: string | null;
+          "id"?: string;
+          "method": string;
+          "path": string;
+          "token_id"?: string | null;
+          "user_id"?: string | null;
+          "version"?: string | null;
+        };
+        Update: {
+          "app_id"?: string;
+          "bucket"?: string;
+          "bytes"?: number | null;
+          "company_id"?: string;
+          "created_at"?: string;
+          "file_id"?: string | null;
+          "id"?: string;
+          "method"?: string;
+          "path"?: string;
+          "token_id"?: string | null;
+          "user_id"?: string | null;
+          "version"?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "app_downloads_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_downloads_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "app_downloads_token_id_fkey";
+            columns: ["token_id"];
+            isOneToOne: false;
+            referencedRelation: "app_download_tokens";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "app_outputs": {
         Row: {
           "company_id": string;
@@ -1788,6 +1943,24 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "create_download_token": {
+        Args: {
+          "company_id"?: string;
+          "expires_in"?: string;
+          "file_id"?: string;
+          "file_name"?: string;
+          "label"?: string;
+          "max_downloads"?: number;
+          "output_id"?: string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["app_download_secret"];
+        SetofOptions: {
+          from: "*";
+          to: "app_download_secret";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "delete_app_file": { Args: { "app_id": string; "file_id": string }; Returns: string };
       "enqueue_due_app_runs": {
         Args: { "max_schedules"?: number };
@@ -1887,6 +2060,16 @@ export type Database = {
           "resource_id": string;
         }[];
       };
+      "find_download_token": {
+        Args: { "secret_sha256": string };
+        Returns: Database["public"]["CompositeTypes"]["app_download_target"][];
+        SetofOptions: {
+          from: "*";
+          to: "app_download_target";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       "finish_and_claim_app_runs": {
         Args: { "executor_id": string; "lease"?: string; "max_runs"?: number; "results": Json };
         Returns: Json;
@@ -1930,6 +2113,56 @@ export type Database = {
           "name": string;
           "slug": string;
         }[];
+      };
+      "list_app_download_counts": {
+        Args: { "app_id": string };
+        Returns: {
+          "bytes": number;
+          "downloads": number;
+          "last_download_at": string;
+          "method": string;
+          "version": string;
+        }[];
+      };
+      "list_newest_app_runs": {
+        Args: { "before_created_at"?: string; "before_id"?: string; "max_runs"?: number };
+        Returns: {
+          "app_id": string;
+          "attempt": number;
+          "attempt_history": NonNullable<Json>;
+          "build_id": string | null;
+          "cancel_requested_at": string | null;
+          "company_id": string;
+          "completed_at": string | null;
+          "config": NonNullable<Json>;
+          "created_at": string;
+          "duration_ms": number | null;
+          "error_message": string | null;
+          "executor_id": string | null;
+          "id": string;
+          "idempotency_key": string | null;
+          "lease_expires_at": string | null;
+          "logs_path": string | null;
+          "max_attempts": number;
+          "metadata": NonNullable<Json>;
+          "output_path": string | null;
+          "priority": number;
+          "requested_by": string | null;
+          "retry_failures": boolean;
+          "retry_of": string | null;
+          "run_after": string;
+          "run_type": string;
+          "started_at": string | null;
+          "status": string;
+          "updated_at": string;
+          "version": string;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "app_runs";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
       };
       "list_package_candidates": { Args: { "roots": (string)[] }; Returns: Json };
       "list_package_dependents": {
@@ -2129,6 +2362,16 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "request_app_downloads": {
+        Args: { "items": Json };
+        Returns: Database["public"]["CompositeTypes"]["app_download_item"][];
+        SetofOptions: {
+          from: "*";
+          to: "app_download_item";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       "request_app_run": {
         Args: {
           "app_id": string;
@@ -2220,6 +2463,33 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "revoke_download_token": {
+        Args: { "token_id": string };
+        Returns: {
+          "app_id": string;
+          "company_id": string;
+          "created_at": string;
+          "created_by": string | null;
+          "download_count": number;
+          "expires_at": string;
+          "file_id": string | null;
+          "file_name": string | null;
+          "id": string;
+          "label": string | null;
+          "last_used_at": string | null;
+          "max_downloads": number | null;
+          "output_id": string | null;
+          "revoked_at": string | null;
+          "revoked_by": string | null;
+          "secret_sha256": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "app_download_tokens";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "rotate_app_webhook_secret": {
         Args: { "grace"?: string; "webhook_id": string };
         Returns: Database["public"]["CompositeTypes"]["app_webhook_secret"];
@@ -2297,11 +2567,37 @@ export type Database = {
           "window_seconds": number;
         }[];
       };
+      "use_download_token": { Args: { "bytes": number; "token_id": string }; Returns: boolean };
     };
     Enums: {
       [_ in never]: never;
     };
     CompositeTypes: {
+      "app_download_item": {
+        "number": number | null;
+        "bucket": string | null;
+        "path": string | null;
+        "file_size": number | null;
+        "content_type": string | null;
+        "stored_type": string | null;
+        "stored_size": number | null;
+        "checksum": string | null;
+      };
+      "app_download_secret": {
+        "token_id": string | null;
+        "secret": string | null;
+        "expires_at": string | null;
+      };
+      "app_download_target": {
+        "token_id": string | null;
+        "bucket": string | null;
+        "path": string | null;
+        "file_name": string | null;
+        "file_size": number | null;
+        "stored_type": string | null;
+        "etag": string | null;
+        "is_immutable": boolean | null;
+      };
       "app_webhook_secret": {
         "webhook_id": string | null;
         "secret": string | null;

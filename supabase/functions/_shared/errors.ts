@@ -29,6 +29,7 @@ export const CATALOGUE = {
   request_too_large: caller(413, "The request is larger than this endpoint takes"),
   request_timeout: caller(408, "The request's body did not come in time", true),
   precondition_failed: caller(412, "The resource has changed since it was read"),
+  range_not_satisfiable: caller(416, "The file does not have this range"),
   uri_too_long: caller(414, "The URL is longer than this endpoint takes"),
   headers_too_large: caller(431, "The headers are larger than this endpoint takes"),
   client_gone: caller(499, "The client closed the connection", true),

@@ -46,6 +46,12 @@ export const RESUMABLE_CHUNK_BYTES = 6 * MIB;
 export const MAX_DOWNLOAD_SECONDS = 3600;
 export const DEFAULT_DOWNLOAD_SECONDS = 300;
 
+/** Download tokens: how long one lives at most and by default, how often it may be used, and its label in characters. */
+export const MAX_TOKEN_SECONDS = 366 * 86_400;
+export const DEFAULT_TOKEN_SECONDS = 7 * 86_400;
+export const MAX_TOKEN_DOWNLOADS = 1_000_000;
+export const MAX_TOKEN_LABEL_LENGTH = 200;
+
 /** The most downloads signed in one request. */
 export const MAX_BATCH_ITEMS = 50;
 

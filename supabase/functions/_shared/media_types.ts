@@ -43,3 +43,11 @@ export function isArchiveType(value: string): boolean {
   return value === "application/zip" || value === "application/x-tar" ||
     value === "application/gzip";
 }
+
+/**
+ * Whether a browser that shows such a file runs what is in it: HTML, SVG, and XML, which may contain either. The policy on
+ * storage.objects has the same rule.
+ */
+export function isActiveType(mediaType: string): boolean {
+  return /html|xml/i.test(mediaType);
+}

@@ -148,8 +148,8 @@ test("a file is signed by its path, a log and an output too", async () => {
 });
 
 test("inline has no Content-Disposition that saves", async () => {
-  const { customer, outputId } = await app();
-  const { body } = await download(customer, { output_id: outputId, inline: true });
+  const { customer, asset } = await app();
+  const { body } = await download(customer, { file_id: asset.id, inline: true });
   const response = await fetch(body.signed_url);
   await response.body?.cancel();
   assert(!response.headers.get("content-disposition")?.startsWith("attachment"));

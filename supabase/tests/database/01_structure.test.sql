@@ -42,6 +42,8 @@ insert into expected_privileges values
     'delete, insert (app_id, company_id, cron_expression, timezone, is_active, config, missed_policy, overlap_policy, max_lateness), '
     'select, update (cron_expression, timezone, is_active, config, missed_policy, overlap_policy, max_lateness)'),
   ('app_cron_skips', 'authenticated', 'select'),
+  ('app_download_tokens', 'authenticated', 'select'),
+  ('app_downloads', 'authenticated', 'select'),
   ('app_outputs', 'authenticated', 'delete, insert, select, update'),
   ('app_permissions', 'authenticated', 'delete, insert, select, update'),
   ('app_runs', 'authenticated', 'delete, insert, select, update'),
@@ -135,6 +137,7 @@ select set_eq($$ select schema || '.' || name from function_grants where grantee
     'public.list_package_dependents', 'private.list_package_dependents', 'private.semver_key'],
   'anonymous may call the public catalogue and what reads packages, and nothing else');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
+  'create_download_token', 'list_app_download_counts', 'list_newest_app_runs', 'request_app_downloads', 'revoke_download_token',
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_app_webhook', 'create_company', 'list_app_customers',
   'list_package_candidates', 'list_package_dependents', 'manifest_store_stats', 'next_cron_run', 'preview_cron_runs', 'read_package', 'read_package_version',
@@ -142,6 +145,7 @@ select set_eq($$ select name from function_grants where schema = 'public' and gr
   'start_app_upload_verification'
 ], 'signed-in users may call exactly the functions that are listed here');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
+  'create_download_token', 'find_download_token', 'list_app_download_counts', 'request_app_downloads', 'revoke_download_token', 'use_download_token',
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
   'clear_manifest_store', 'complete_app_upload', 'count_package_downloads', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
@@ -157,10 +161,11 @@ select set_eq($$
   where schema = 'private' and not exists (
     select from function_grants p where p.schema = 'public' and (p.name, p.grantee) = (f.name, f.grantee))
 $$, array[
+  'log_app_link', 'my_app_ids',
   'is_manifest_id', 'is_manifest_reader', 'is_object', 'is_package_name', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_superadmin',
   'my_assigned_app_ids', 'my_company_ids', 'my_published_app_ids',
   'package_name_key', 'raise_error', 'semver_key', 'sha256_hex'
-], 'of private, only rules and predicates are granted beside what stands behind a function of public');
+], 'of private, only rules, predicates and the log of links are granted beside what stands behind a function of public');
 select is_empty($$
   select f.name, f.grantee from function_grants f
   where schema = 'public' and not exists (
@@ -230,6 +235,10 @@ $$, array[
   'app_builds.started_at', 'app_builds.completed_at',
   'app_cron_schedules.last_run_at', 'app_cron_schedules.next_run_at', 'app_cron_schedules.last_run_id', 'app_cron_schedules.created_by',
   'app_cron_skips.due_count',
+  'app_download_tokens.file_id', 'app_download_tokens.output_id', 'app_download_tokens.label', 'app_download_tokens.file_name',
+  'app_download_tokens.max_downloads', 'app_download_tokens.last_used_at', 'app_download_tokens.revoked_at',
+  'app_download_tokens.revoked_by', 'app_download_tokens.created_by',
+  'app_downloads.user_id', 'app_downloads.token_id', 'app_downloads.version', 'app_downloads.file_id', 'app_downloads.bytes',
   'app_outputs.output_data', 'app_outputs.output_bucket', 'app_outputs.output_path', 'app_outputs.file_size',
   'app_permissions.version', 'app_permissions.description',
   'app_runs.build_id', 'app_runs.executor_id', 'app_runs.lease_expires_at', 'app_runs.cancel_requested_at', 'app_runs.started_at',

@@ -94,6 +94,11 @@ select pg_temp.learn('customer output', 'service', $$
   insert into app_outputs (run_id, output_type, output_name, output_data) values ('{successful run}', 'result', 'r', '1') returning id $$);
 select pg_temp.learn('publisher output', 'service', $$
   insert into app_outputs (run_id, output_type, output_name, output_data) values ('{test run}', 'result', 'r', '1') returning id $$);
+select pg_temp.learn(company || ' token', company || ' member', $$
+  select token_id from create_download_token((
+    select id from app_storage where app_id = '{private app}' and version = '1.0.0' and file_type = 'dist')) $$)
+from unnest(array['customer', 'publisher']) company;
+select private.use_download_token(pg_temp.id(company || ' token')::uuid, 1) from unnest(array['customer', 'publisher']) company;
 select pg_temp.learn('customer schedule', 'service', $$
   insert into app_cron_schedules (app_id, company_id, cron_expression)
   values ('{private app}', '{customer company}', '@daily') returning id $$);
