@@ -109,8 +109,8 @@ comment on table public.timescape_metadata is
 
 -- Indexes
 
-create index handler_manifests_newest_idx
-  on public.handler_manifests (handler_id, created_at_ms desc, version_key desc, version desc);
+create index handler_manifests_newest_idx on public.handler_manifests
+  (handler_id, created_at_ms desc, version_key desc);
 create index transformers_handler_id_idx on public.transformers (handler_id, id);
 
 -- Triggers

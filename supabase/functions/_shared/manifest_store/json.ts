@@ -26,7 +26,7 @@ class NotPlain extends Error {
 }
 
 /**
- * A deep copy, or what is wrong first. Properties that are `undefined` are left out, as JSON text does it, and -0 is 0.
+ * A deep copy, or what is wrong first. Properties that are `undefined` are left out, as JSON text does it.
  */
 export function copyPlain(value: unknown): Copied {
   try {
@@ -73,7 +73,7 @@ function copyValue(value: unknown, path: PropertyKey[], seen: { values: number }
   if (typeof value === "string") return requireText(value, path);
   if (typeof value === "number") {
     if (!Number.isFinite(value)) throw refuse("not_json", path, "must be a finite number");
-    return value === 0 ? 0 : value;
+    return value;
   }
   if (Array.isArray(value)) {
     return Array.from(value, (item, index) => copyValue(item, [...path, index], seen));

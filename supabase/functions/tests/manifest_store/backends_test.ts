@@ -91,7 +91,7 @@ Deno.test("the manifest store on every backend", (t) =>
                 }
               }
             }),
-            { numRuns: 30, seed: 20250731 },
+            { numRuns: 20, seed: 20250731 },
           ));
         // What was never asked was not compared.
         assertEquals([...used.keys()].sort(), [...METHODS].sort());

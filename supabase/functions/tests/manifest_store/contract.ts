@@ -126,16 +126,15 @@ export const CASES: Case[] = [
       assertEquals(await newest(), "1.10.0-rc.2");
       await put("1.10.0-rc.10", 3);
       assertEquals(await newest(), "1.10.0-rc.10");
-      await put("1.10.0-rc.10+b", 3);
-      await put("1.10.0-rc.10+a", 3);
-      assertEquals(await newest(), "1.10.0-rc.10+b");
+      for (const build of ["a", "c", "b"]) await put(`1.10.0-rc.10+${build}`, 3);
+      assertEquals(await newest(), "1.10.0-rc.10+c");
       await put("9007199254740991.0.0", 3);
       assertEquals(await newest(), "9007199254740991.0.0");
       // One that is stored again is as old as it says then.
       await put("9007199254740991.0.0", 0);
-      assertEquals(await newest(), "1.10.0-rc.10+b");
+      assertEquals(await newest(), "1.10.0-rc.10+c");
       await store.storeManifest(handler({ handlerId: "other", createdAt: 9 }));
-      assertEquals(await newest(), "1.10.0-rc.10+b");
+      assertEquals(await newest(), "1.10.0-rc.10+c");
       assertEquals(
         (await store.getAllManifestVersions("user.create")).map(({ version }) => version),
         [
@@ -148,6 +147,7 @@ export const CASES: Case[] = [
           "1.10.0-rc.10",
           "1.10.0-rc.10+a",
           "1.10.0-rc.10+b",
+          "1.10.0-rc.10+c",
         ],
       );
     },

@@ -37,3 +37,21 @@ Deno.test("the page names each of the seventeen methods once in its table", () =
   const named = [...table.matchAll(/`(\w+)`/g)].map(([, name]) => name as keyof ManifestStore);
   assertEquals(named.toSorted(), [...METHODS].sort());
 });
+
+Deno.test("whoever takes the store in memory loads no other backend", async () => {
+  const module = projectPath("supabase/functions/_shared/manifest_store/mod.ts");
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", "--config", projectPath("deno.json"), module],
+    stderr: "null",
+  }).output();
+  const { modules } = JSON.parse(new TextDecoder().decode(stdout));
+  const root = new URL("../../../../", import.meta.url).href;
+  const loaded: string[] = modules.map((one: { specifier: string }) =>
+    one.specifier.replace(root, "")
+  );
+  assert(loaded.some((specifier) => specifier.endsWith("/memory.ts")));
+  assertEquals(
+    loaded.filter((specifier) => /sql|supabase-js|\/supabase\.ts$/.test(specifier)),
+    [],
+  );
+});
