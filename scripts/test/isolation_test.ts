@@ -6,6 +6,7 @@
  * its twin, which differs in the ids and does not. The two answers must be the same but for ids. A table without a row in the
  * world, an argument or a route that nothing is known to ask with, fails by its name: add it to isolation/world.ts, or below.
  */
+import { SAMPLE } from "../../supabase/functions/api/samples.ts";
 import { assert, assertEquals } from "../testing/assert.ts";
 import {
   type Answer,
@@ -71,6 +72,12 @@ function argumentValues(world: World): Record<string, unknown[]> {
     schedule_id: [world.scheduleId],
     version_id: [crypto.randomUUID()],
     id: [crypto.randomUUID()],
+    file_id: [world.fileId, world.draftFileId],
+    runs: [[{ app_id: world.appId, company_id: world.customerId }], [{
+      app_id: world.appId,
+      company_id: world.strangerId,
+    }]],
+    results: [[{ run_id: world.runId, status: "success" }]],
     actor: [world.publisher.id],
     executor_id: ["executor-1"],
     version: [PUBLISHED, DRAFT],
@@ -81,6 +88,7 @@ function argumentValues(world: World): Record<string, unknown[]> {
         ...{ slug: "customer", name: HIDDEN_PACKAGE.name, namespace: HIDDEN_PACKAGE.namespace },
         ...{ config: {}, metadata: {}, labels: {}, headers: {}, details: {}, counts: [] },
         ...{ run_type: "manual", priority: 0, run_after: new Date(0), idempotency_key: "key" },
+        ...{ retry_failures: false, fingerprint: "x", answer: {}, requests: 1 },
         ...{ max_attempts: 3, max_runs: 1, max_builds: 1, max_uploads: 1, max_schedules: 1 },
         ...{ lease: "60 seconds", grace: "0", capacity: 1, attempt: 1, retry: false },
         ...{ status: "success", error_message: "x", error_code: "x", error: "x" },
@@ -100,8 +108,8 @@ function argumentValues(world: World): Record<string, unknown[]> {
 const NAMED = Object.entries(HIDDEN_PACKAGE).filter(([key]) => key !== "version")
   .map(([, name]) => [name, `no-such-${name}`] as const);
 
-/** Functions that make something of the caller's own, and would do so for the twin as well. */
-const MAKES_ONES_OWN = new Set(["create_company"]);
+/** Functions that are about the caller's own things alone: they make a company, and count requests. */
+const ABOUT_ONESELF = new Set(["create_company", "take_api_requests"]);
 
 /** What Edge Functions are asked with: the values of named parts, and bodies. */
 function functionQuestions(world: World): Record<string, unknown[]> {
@@ -119,6 +127,15 @@ function functionQuestions(world: World): Record<string, unknown[]> {
   return {
     ":id": [world.openUploadId, world.completedUploadId],
     ":webhookId": [world.webhookId],
+    ":appId": [world.appId, world.secretAppId],
+    ":version": [PUBLISHED, DRAFT],
+    ":scheduleId": [world.scheduleId],
+    ":runId": [world.runId, world.pendingRunId],
+    ":outputId": [world.outputId],
+    ":fileId": [world.fileId, world.draftFileId],
+    ":companyId": [world.customerId],
+    ":permissionId": [world.permissionId],
+    ":buildId": [world.buildId, world.pendingBuildId],
     "downloads POST /": [...downloads, { items: downloads }],
     "uploads POST /": [begin(world.appId, DRAFT), begin(world.secretAppId, PUBLISHED)],
     "uploads POST /:id/complete": [undefined],
@@ -152,7 +169,9 @@ Deno.test("nobody sees more than they may, nor that there is more", async (t) =>
       shows = (_answer: Answer) => false,
     ): Promise<string[]> => {
       const asker = strangers[who];
-      const [found, missing] = [await ask(stack, asker, question), await ask(stack, asker, twin)];
+      const found = await ask(stack, asker, question);
+      const isAlike = JSON.stringify(question) === JSON.stringify(twin);
+      const missing = isAlike ? found : await ask(stack, asker, twin);
       const findings: string[] = [];
       const told = leaks(found, question, secrets);
       if (told.length > 0) findings.push(`tells ${told.join(", ")}`);
@@ -191,13 +210,16 @@ Deno.test("nobody sees more than they may, nor that there is more", async (t) =>
     });
 
     for (const who of Object.keys(strangers)) {
+      // Whoever is nobody's gets the same answers as the member of another company, by the same rules: some are enough.
+      const isThorough = who === "a member of another company";
+      const some = <T>(values: T[], count: number) => isThorough ? values : values.slice(0, count);
       await t.step(
         `${who}: no row is read, counted, found, joined, changed or deleted`,
         async () => {
           const questions: [Question, Question, string[]][] = [];
           for (const table of tables) {
             const path = `/rest/v1/${table.name}`;
-            for (const row of foreign.get(table.name)!) {
+            for (const row of some(foreign.get(table.name)!, 1)) {
               const key = (of: Row) =>
                 table.primaryKey.map((name) => `${name}=eq.${encodeURIComponent(of[name])}`).join(
                   "&",
@@ -251,7 +273,7 @@ Deno.test("nobody sees more than they may, nor that there is more", async (t) =>
       await t.step(`${who}: no insert, upsert or reference tells what is there`, async () => {
         const attempts: [Question, Question][] = [];
         for (const table of tables) {
-          for (const row of foreign.get(table.name)!) {
+          for (const row of some(foreign.get(table.name)!, 1)) {
             for (const { what, body, upsert } of insertions(world, table, row)) {
               if (TOLD_BY_INTENT.has(`${table.name} ${what}`)) continue;
               const query = upsert ? `?on_conflict=${upsert.columns}` : "";
@@ -280,7 +302,7 @@ Deno.test("nobody sees more than they may, nor that there is more", async (t) =>
             .map((argument) => `${name}(${argument.name} ${argument.type})`)
         );
         assertEquals(unknown, [], "arguments that this test has no value for");
-        const calls = routines.filter(({ name }) => !MAKES_ONES_OWN.has(name))
+        const calls = routines.filter(({ name }) => !ABOUT_ONESELF.has(name))
           .flatMap((routine) => combinations(routine, values).map((json) => ({ routine, json })));
         const findings = await each(calls, ({ routine, json }) => {
           const question = (json: unknown): Question => ({
@@ -306,7 +328,7 @@ Deno.test("nobody sees more than they may, nor that there is more", async (t) =>
           // Beside it, where a stranger would look; the folder may be the one thing that is there.
           const missing = sibling(name);
           const twin = storageQuestions(bucket, missing);
-          return storageQuestions(bucket, name).map((question, at) => ({
+          return some(storageQuestions(bucket, name), 8).map((question, at) => ({
             question,
             twin: twin[at],
             names: [name, missing].flatMap((name) => [name, encodeURIComponent(name)]),
@@ -321,10 +343,11 @@ Deno.test("nobody sees more than they may, nor that there is more", async (t) =>
       await t.step(`${who}: no route of an Edge Function tells what is there`, async () => {
         const known = functionQuestions(world);
         const calls: Question[] = [];
-        for (const { name, method, path } of await listFunctionRoutes()) {
+        for (const { name, method, path, example } of await listFunctionRoutes()) {
           const parts = path.match(/:\w+/g) ?? [];
           const bodies = known[`${name} ${method} ${path}`] ??
-            (method === "GET" || method === "DELETE" ? [undefined] : undefined);
+            (example?.body ? exampleBodies(world, example.body) : undefined) ??
+            (method === "GET" || method === "DELETE" || example ? [undefined] : undefined);
           assert(bodies, `the route ${name} ${method} ${path} has no question in this test`);
           let paths = [path];
           for (const part of parts) {
@@ -344,7 +367,7 @@ Deno.test("nobody sees more than they may, nor that there is more", async (t) =>
         }
         const findings = await each(
           calls,
-          (question) => compare(who, question, twins.of(question)),
+          (question) => compare(who, question, keepOwn(world, twins, question)),
         );
         assertEquals(findings, []);
       });
@@ -359,6 +382,21 @@ Deno.test("nobody sees more than they may, nor that there is more", async (t) =>
     await world.stop();
   }
 });
+
+/** The example's body about what there is here: for another's company, and for one's own. */
+function exampleBodies(world: World, body: unknown): unknown[] {
+  return [world.customerId, world.strangerId].map((company) =>
+    JSON.parse(
+      [
+        [SAMPLE.harbour, company],
+        [SAMPLE.northwind, world.publisherId],
+        [SAMPLE.app, world.appId],
+        [SAMPLE.privateApp, world.secretAppId],
+        [SAMPLE.ada, world.publisher.id],
+      ].reduce((text, [sample, id]) => text.replaceAll(sample, id), JSON.stringify(body)),
+    )
+  );
+}
 
 /** Rows of each table that are not the stranger's, some of each. */
 async function foreignRows(world: World, tables: Table[]): Promise<Map<string, Row[]>> {

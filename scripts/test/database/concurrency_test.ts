@@ -327,6 +327,8 @@ Deno.test("an app that is taken away while a run is asked for", async (t) => {
     };
     const requests = {
       "a request": "select request_app_run($1, $2)",
+      "a request of many":
+        "select request_app_runs(jsonb_build_array(jsonb_build_object('app_id', $1::uuid, 'company_id', $2::uuid)))",
       "a new schedule":
         "insert into app_cron_schedules (app_id, company_id, cron_expression) values ($1, $2, '@hourly')",
     };

@@ -73,7 +73,8 @@ export class Twins {
 }
 
 /** Headers that say when and in which request, which differ for the same answer. */
-const INCIDENTAL = /^(date|x-request-id|x-correlation-id|sb-request-id|server-timing|age)$/;
+const INCIDENTAL =
+  /^((x-)?ratelimit.*|date|x-request-id|x-correlation-id|sb-request-id|server-timing|age)$/;
 
 /** What a caller can tell two answers apart by: all of them but ids, and the names that the caller said. */
 export function outline({ status, headers, text }: Answer, said: string[] = []): string {

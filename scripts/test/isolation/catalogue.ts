@@ -1,5 +1,6 @@
 /** What there is to be tried, as the database and the folders say it: what is new is found by itself. */
 import type { Client } from "pg";
+import { operations } from "../../../supabase/functions/api/operations.ts";
 
 export interface Table {
   name: string;
@@ -82,6 +83,8 @@ export interface FunctionRoute {
   method: string;
   /** With named parts, such as `/:id/complete`. */
   path: string;
+  /** Of the API's operations: what the OpenAPI document shows as an example. */
+  example?: { body?: unknown; query?: Record<string, string> };
 }
 
 /** Every route of every Edge Function. */
@@ -93,16 +96,21 @@ export async function listFunctionRoutes(): Promise<FunctionRoute[]> {
     const entry = await Deno.stat(new URL(`${name}/index.ts`, dir)).catch(() => undefined);
     if (!entry?.isFile) continue;
     const { routes } = await import(new URL(`${name}/handler.ts`, dir).href);
-    for (const { method, path } of routes) found.push({ name, method, path });
+    for (const { method, path } of routes) {
+      const operation = name === "api" &&
+        operations.find((operation) => operation.method === method && operation.path === path);
+      found.push({ name, method, path, example: operation ? operation.example : undefined });
+    }
   }
   return found;
 }
 
-/** A digest of each table that holds what tenants have: equal before and after means untouched. */
+/** A digest of each table that holds what tenants have: equal before and after means untouched. Requests are counted. */
 export async function fingerprint(db: Client): Promise<Record<string, string>> {
   const { rows } = await db.query(
     `select format('%I.%I', schemaname, tablename) as name from pg_catalog.pg_tables
-     where schemaname in ('public', 'private') or (schemaname, tablename) in (('auth', 'users'), ('storage', 'objects'))
+     where (schemaname in ('public', 'private') or (schemaname, tablename) in (('auth', 'users'), ('storage', 'objects')))
+       and tablename <> 'api_request_counts'
      order by 1`,
   );
   const prints: Record<string, string> = {};

@@ -54,6 +54,7 @@ export interface World {
   sourceId: string;
   draftFileId: string;
   outputId: string;
+  permissionId: string;
   webhookId: string;
   logs: string[];
   stop(): Promise<void>;
@@ -64,6 +65,16 @@ export const DRAFT = "2.0.0";
 /** Published, and nobody's to see but its company's. */
 export const HIDDEN_PACKAGE = { namespace: "hidden", name: "package", version: "1.0.0" };
 const STYLE = new TextEncoder().encode("a { color: red }\n");
+
+/** A document of each kind in the manifest store. */
+const MANIFESTS = `
+  insert into public.handler_manifests (document)
+  values ('{"handlerId": "hidden-handler", "version": "1.0.0", "createdAt": 1}');
+  insert into public.hook_manifests (document) values ('{"handlerId": "hidden-handler"}');
+  insert into public.gtypes (document) values ('{"ref": "hidden-type"}');
+  insert into public.transformers (document) values ('{"id": "hidden-step", "handlerId": "hidden-handler"}');
+  insert into public.version_graphs (document) values ('{"handlerId": "hidden-handler"}');
+  insert into public.timescape_metadata (document) values ('{"handlerId": "hidden-handler", "version": "1.0.0"}');`;
 
 type Answered<T> = { data: T; error: { message: string; code?: string } | null };
 
@@ -261,12 +272,12 @@ async function furnish(stack: Stack, db: Client): Promise<Omit<World, "logs" | "
       body_size: 2,
     }).select(),
   );
-  await sure(
+  const permission = await sure(
     service.from("app_permissions").insert({
       app_id: appId,
       permission_type: "custom",
       permission_value: "whole",
-    }).select(),
+    }).select().single(),
   );
   await sure(
     service.from("superadmins").insert({ user_id: (await createUser(stack)).id }).select(),
@@ -312,6 +323,11 @@ async function furnish(stack: Stack, db: Client): Promise<Omit<World, "logs" | "
     }],
   }));
 
+  await db.query(MANIFESTS);
+  await db.query("insert into public.manifest_readers (user_id) values ($1)", [publisher.id]);
+  // Operators change it in SQL; the test asks more than people do.
+  await db.query("update private.api_rate_policies set requests = 1000000");
+
   const files = await sure(service.from("app_storage").select());
   const file = (app: string, version: string, type: string): string =>
     files.find((row) => row.app_id === app && row.version === version && row.file_type === type)!
@@ -347,6 +363,7 @@ async function furnish(stack: Stack, db: Client): Promise<Omit<World, "logs" | "
     sourceId: file(appId, PUBLISHED, "source"),
     draftFileId: file(appId, DRAFT, "source"),
     outputId: output.id,
+    permissionId: permission.id,
     webhookId: webhook.webhook_id,
   };
 }
