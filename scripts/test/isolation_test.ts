@@ -72,11 +72,15 @@ function argumentValues(world: World): Record<string, unknown[]> {
     schedule_id: [world.scheduleId],
     version_id: [crypto.randomUUID()],
     id: [crypto.randomUUID()],
-    file_id: [world.fileId, world.draftFileId],
+    file_id: [world.fileId, world.draftFileId, null],
     runs: [[{ app_id: world.appId, company_id: world.customerId }], [{
       app_id: world.appId,
       company_id: world.strangerId,
     }]],
+    output_id: [world.outputId, null],
+    token_id: [world.tokenId],
+    items: [[{ file_id: world.fileId }], [{ output_id: world.outputId }]],
+    before_id: [world.runId],
     results: [[{ run_id: world.runId, status: "success" }]],
     actor: [world.publisher.id],
     executor_id: ["executor-1"],
@@ -88,6 +92,8 @@ function argumentValues(world: World): Record<string, unknown[]> {
         ...{ slug: "customer", name: HIDDEN_PACKAGE.name, namespace: HIDDEN_PACKAGE.namespace },
         ...{ config: {}, metadata: {}, labels: {}, headers: {}, details: {}, counts: [] },
         ...{ run_type: "manual", priority: 0, run_after: new Date(0), idempotency_key: "key" },
+        ...{ max_downloads: 1, expires_in: "1 hour", label: null, secret_sha256: "0".repeat(64) },
+        ...{ bytes: 1, before_created_at: new Date("2100-01-01") },
         ...{ retry_failures: false, fingerprint: "x", answer: {}, requests: 1 },
         ...{ max_attempts: 3, max_runs: 1, max_builds: 1, max_uploads: 1, max_schedules: 1 },
         ...{ lease: "60 seconds", grace: "0", capacity: 1, attempt: 1, retry: false },
@@ -126,6 +132,14 @@ function functionQuestions(world: World): Record<string, unknown[]> {
   ];
   return {
     ":id": [world.openUploadId, world.completedUploadId],
+    "downloads :id": [world.tokenId],
+    // Whoever has one of these has what it opens.
+    ":secret": ["x"],
+    ":link": ["x"],
+    "downloads POST /tokens": [
+      ...[world.fileId, world.sourceId, world.draftFileId].map((file_id) => ({ file_id })),
+      { output_id: world.outputId },
+    ],
     ":webhookId": [world.webhookId],
     ":appId": [world.appId, world.secretAppId],
     ":version": [PUBLISHED, DRAFT],
@@ -351,13 +365,12 @@ Deno.test("nobody sees more than they may, nor that there is more", async (t) =>
           assert(bodies, `the route ${name} ${method} ${path} has no question in this test`);
           let paths = [path];
           for (const part of parts) {
+            const values = known[`${name} ${part}`] ?? known[part];
             assert(
-              known[part],
+              values,
               `the part ${part} of ${name} ${method} ${path} has no value in this test`,
             );
-            paths = paths.flatMap((path) =>
-              known[part].map((id) => path.replace(part, String(id)))
-            );
+            paths = paths.flatMap((path) => values.map((id) => path.replace(part, String(id))));
           }
           for (const path of paths) {
             for (const json of bodies) {

@@ -51,6 +51,8 @@ export interface World {
   completedUploadId: string;
   openUpload: { path: string; token: string; signed_url: string };
   fileId: string;
+  /** Of a download of that file. */
+  tokenId: string;
   sourceId: string;
   draftFileId: string;
   outputId: string;
@@ -332,6 +334,12 @@ async function furnish(stack: Stack, db: Client): Promise<Omit<World, "logs" | "
   const file = (app: string, version: string, type: string): string =>
     files.find((row) => row.app_id === app && row.version === version && row.file_type === type)!
       .id;
+  const fileId = file(appId, PUBLISHED, "asset");
+  // A link leaves a line in the log of downloads.
+  await sure(customer.client.functions.invoke("downloads", { body: { file_id: fileId } }));
+  const token = await sure(
+    customer.client.functions.invoke("downloads/tokens", { body: { file_id: fileId } }),
+  );
   return {
     stack,
     service,
@@ -359,7 +367,8 @@ async function furnish(stack: Stack, db: Client): Promise<Omit<World, "logs" | "
     openUploadId: open.upload.id,
     completedUploadId,
     openUpload: { path: open.path, token: open.token, signed_url: open.signed_url },
-    fileId: file(appId, PUBLISHED, "asset"),
+    fileId,
+    tokenId: token.id ?? token.token.id,
     sourceId: file(appId, PUBLISHED, "source"),
     draftFileId: file(appId, DRAFT, "source"),
     outputId: output.id,
