@@ -14,6 +14,7 @@
 --   SW023  a file of the version is being uploaded      SW042  run is not finished
 --   SW050  invalid cron expression                      SW043  idempotency key was used for another request
 --   SW051  unknown time zone                            SW052  idempotency key has been used
+--   SW060  quota of objects exceeded                    SW061  the object of that name is being deleted
 --
 --   SW100  name is taken, or could be mistaken for one   SW104  namespace is not one of the caller's
 --   SW101  version of a package exists                   SW105  package depends on itself

@@ -8,6 +8,8 @@ create table public.companies (
   settings jsonb not null default '{}' constraint companies_settings_object check (private.is_object(settings)),
   storage_quota_bytes bigint not null default 10737418240
     constraint companies_storage_quota_bytes_range check (storage_quota_bytes >= 0),
+  storage_quota_objects bigint not null default 1000000
+    constraint companies_storage_quota_objects_range check (storage_quota_objects >= 0),
   max_concurrent_runs integer not null default 10
     constraint companies_max_concurrent_runs_range check (max_concurrent_runs between 0 and 10000),
   max_queued_runs integer not null default 1000
@@ -17,7 +19,9 @@ create table public.companies (
   constraint companies_slug_key unique (slug)
 );
 comment on table public.companies is 'Tenants: they publish apps, and run the apps that they are assigned.';
-comment on column public.companies.storage_quota_bytes is 'Bytes that the files of the apps it publishes may take. Set by superadmins.';
+comment on column public.companies.storage_quota_bytes is
+  'Bytes that the files and builds of its apps, and the logs and outputs of its runs, may take. Set by superadmins.';
+comment on column public.companies.storage_quota_objects is 'How many objects these may be. Set by superadmins.';
 comment on column public.companies.max_concurrent_runs is 'Runs that execute at the same time; further ones wait. Set by superadmins.';
 comment on column public.companies.max_queued_runs is 'Runs that may wait; further requests are refused. Set by superadmins.';
 
@@ -89,8 +93,9 @@ $$;
 
 create trigger guard_company_limits before update on public.companies
   for each row when (
-    (old.storage_quota_bytes, old.max_concurrent_runs, old.max_queued_runs)
-      is distinct from (new.storage_quota_bytes, new.max_concurrent_runs, new.max_queued_runs))
+    (old.storage_quota_bytes, old.storage_quota_objects, old.max_concurrent_runs, old.max_queued_runs)
+      is distinct from
+        (new.storage_quota_bytes, new.storage_quota_objects, new.max_concurrent_runs, new.max_queued_runs))
   execute function private.guard_company_limits();
 
 -- Predicates. Each answers for the caller once a statement: policies write `= any ((select private.f())::uuid[])`, which
@@ -143,8 +148,10 @@ grant execute on function private.is_superadmin(), private.my_company_ids(text) 
 -- Grants
 
 grant select on public.companies, public.company_members, public.superadmins to authenticated;
-grant insert (slug, name, settings, storage_quota_bytes, max_concurrent_runs, max_queued_runs) on public.companies to authenticated;
-grant update (slug, name, settings, storage_quota_bytes, max_concurrent_runs, max_queued_runs) on public.companies to authenticated;
+grant
+  insert (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs),
+  update (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs)
+on public.companies to authenticated;
 grant delete on public.companies to authenticated;
 grant insert (company_id, user_id, role), update (role), delete on public.company_members to authenticated;
 grant select, insert, update, delete on public.companies, public.company_members, public.superadmins to service_role;

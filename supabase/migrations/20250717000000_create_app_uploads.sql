@@ -15,6 +15,7 @@ create table public.app_uploads (
     constraint app_uploads_file_type check (file_type in ('manifest', 'source', 'build', 'asset', 'dist', 'config')),
   content_type text not null,
   file_size bigint not null constraint app_uploads_file_size_range check (file_size between 1 and 104857600),
+  replaces_bytes bigint,
   checksum text not null constraint app_uploads_checksum_format check (checksum ~ '^sha256:[0-9a-f]{64}$'),
   staging_path text not null generated always as ('app_' || app_id::text || '/staging/' || id::text) stored,
   status text not null default 'pending'
@@ -34,6 +35,8 @@ create table public.app_uploads (
 comment on table public.app_uploads is
   'Uploads under way and past: begin_app_upload, then the bytes through a signed URL to staging_path, then verification.';
 comment on column public.app_uploads.company_id is 'The publisher of the app, whose quota the file counts against.';
+comment on column public.app_uploads.replaces_bytes is
+  'Size of the file that is at file_path now, which an open upload need not find room for; null if there is none. Kept by triggers.';
 comment on column public.app_uploads.file_path is 'Where the verified file goes: app_{appId}/{version}/{file_name}.';
 comment on column public.app_uploads.expires_at is 'A signed upload URL lives two hours, and so does the promise.';
 
@@ -112,25 +115,6 @@ create policy "Publishers read the uploads of their apps" on public.app_uploads
 
 -- Functions
 
-create function private.storage_in_use(p_company_id uuid)
-returns bigint
-language sql
-stable
-security definer -- sums up files whatever the caller sees
-set search_path = ''
-as $$
-  select
-    coalesce((
-      select sum(f.file_size) from public.app_storage f
-      join public.applications a on a.id = f.app_id
-      where a.publisher_company_id = p_company_id), 0)::bigint
-    + coalesce((
-      select sum(u.file_size) from public.app_uploads u
-      where u.company_id = p_company_id
-        and (u.status = 'verifying' or (u.status = 'pending' and u.expires_at > now()))), 0)::bigint
-$$;
-comment on function private.storage_in_use is 'Bytes of the files of a company''s apps, and of those being uploaded.';
-
 create function private.begin_app_upload(
   p_app_id uuid, p_version text, p_file_name text, p_file_type text, p_content_type text, p_file_size bigint, p_checksum text)
 returns public.app_uploads
@@ -144,7 +128,6 @@ declare
   upload public.app_uploads;
   version_status text;
   target_path text := 'app_' || p_app_id || '/' || p_version || '/' || p_file_name;
-  in_use bigint;
   replaced bigint;
 begin
   select * into app from public.applications where id = p_app_id;
@@ -218,17 +201,16 @@ begin
     perform private.raise_error('SW001', 'A file whose name differs only in case is there already.', 'file_name');
   end if;
 
-  in_use := private.storage_in_use(company.id);
-  select coalesce(sum(file_size), 0) into replaced from public.app_storage where file_path = target_path;
-  if in_use - replaced + p_file_size > company.storage_quota_bytes then
-    perform private.raise_error('SW030',
-      format('The company uses %s of its %s bytes; this file does not fit.', in_use, company.storage_quota_bytes), 'file_size');
-  end if;
+  -- The lock lets nobody delete the file before this upload is there to be seen.
+  select file_size into replaced from public.app_storage where file_path = target_path for share;
+  perform private.require_storage(
+    company, greatest(p_file_size - coalesce(replaced, 0), 0), case when replaced is null then 1 else 0 end);
+  perform private.keep_object('app-storage', target_path, 'file_name');
 
   insert into public.app_uploads (
-    app_id, company_id, version, file_name, file_path, file_type, content_type, file_size, checksum)
+    app_id, company_id, version, file_name, file_path, file_type, content_type, file_size, replaces_bytes, checksum)
   values (
-    p_app_id, company.id, p_version, p_file_name, target_path, p_file_type, p_content_type, p_file_size, p_checksum)
+    p_app_id, company.id, p_version, p_file_name, target_path, p_file_type, p_content_type, p_file_size, replaced, p_checksum)
   returning * into upload;
   return upload;
 end;
@@ -244,7 +226,7 @@ as $$ select * from private.begin_app_upload($1, $2, $3, $4, $5, $6, $7) $$;
 comment on function public.begin_app_upload is
   'Promises a file of a draft version, which is created if there is none. The same call again answers the same upload; '
   'another for the same file takes its place. Errors: SW001 (a named input), SW002 and SW003 (app_id), SW020 (version), '
-  'SW030 quota, SW032 being verified, SW034 too large.';
+  'SW030 and SW060 quota (file_size), SW032 being verified, SW034 too large, SW061 the file that was there is being deleted.';
 
 create function private.find_my_upload(p_upload_id uuid)
 returns public.app_uploads
@@ -452,7 +434,7 @@ security invoker
 set search_path = ''
 as $$ select * from private.expire_app_uploads($1) $$;
 comment on function public.expire_app_uploads is
-  'For the service: promises that were not kept in time end. The caller removes what is at their staging_path.';
+  'For the service: promises that were not kept in time end. What is at their staging_path is queued for deletion.';
 
 grant execute on function
   private.begin_app_upload(uuid, text, text, text, text, bigint, text),

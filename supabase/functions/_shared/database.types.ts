@@ -737,6 +737,7 @@ export type Database = {
           "file_size": number;
           "file_type": string;
           "id": string;
+          "replaces_bytes": number | null;
           "staging_path": string;
           "status": string;
           "updated_at": string;
@@ -761,6 +762,7 @@ export type Database = {
           "file_size": number;
           "file_type": string;
           "id"?: string;
+          "replaces_bytes"?: number | null;
           "staging_path"?: never;
           "status"?: string;
           "updated_at"?: string;
@@ -784,6 +786,7 @@ export type Database = {
           "file_size"?: number;
           "file_type"?: string;
           "id"?: string;
+          "replaces_bytes"?: number | null;
           "staging_path"?: never;
           "status"?: string;
           "updated_at"?: string;
@@ -1062,6 +1065,7 @@ export type Database = {
           "settings": NonNullable<Json>;
           "slug": string;
           "storage_quota_bytes": number;
+          "storage_quota_objects": number;
           "updated_at": string;
         };
         ComputedFields: never;
@@ -1074,6 +1078,7 @@ export type Database = {
           "settings"?: NonNullable<Json>;
           "slug": string;
           "storage_quota_bytes"?: number;
+          "storage_quota_objects"?: number;
           "updated_at"?: string;
         };
         Update: {
@@ -1085,6 +1090,7 @@ export type Database = {
           "settings"?: NonNullable<Json>;
           "slug"?: string;
           "storage_quota_bytes"?: number;
+          "storage_quota_objects"?: number;
           "updated_at"?: string;
         };
         Relationships: [];
@@ -1598,6 +1604,52 @@ export type Database = {
           },
         ];
       };
+      "retention_policies": {
+        Row: {
+          "app_id": string | null;
+          "company_id": string | null;
+          "created_at": string;
+          "id": string;
+          "keep_days": number | null;
+          "kind": string;
+          "updated_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "app_id"?: string | null;
+          "company_id"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "keep_days"?: number | null;
+          "kind": string;
+          "updated_at"?: string;
+        };
+        Update: {
+          "app_id"?: string | null;
+          "company_id"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "keep_days"?: number | null;
+          "kind"?: string;
+          "updated_at"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "retention_policies_app_id_fkey";
+            columns: ["app_id"];
+            isOneToOne: false;
+            referencedRelation: "applications";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "retention_policies_company_id_fkey";
+            columns: ["company_id"];
+            isOneToOne: false;
+            referencedRelation: "companies";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "superadmins": {
         Row: {
           "created_at": string;
@@ -1691,6 +1743,39 @@ export type Database = {
       [_ in never]: never;
     };
     Functions: {
+      "apply_retention": {
+        Args: { "dry_run"?: boolean; "max_rows"?: number };
+        Returns: {
+          "app_id": string;
+          "bytes": number;
+          "company_id": string;
+          "kind": string;
+          "objects": number;
+          "rows": number;
+        }[];
+      };
+      "audit_storage_objects": {
+        Args: { "after"?: string; "bucket_id": string; "max_objects"?: number; "min_age"?: string };
+        Returns: {
+          "created_at": string;
+          "name": string;
+          "problem": string;
+          "size": number;
+        }[];
+      };
+      "audit_storage_rows": {
+        Args: { "after"?: string; "max_rows"?: number; "source": string };
+        Returns: {
+          "bucket_id": string;
+          "checksum": string;
+          "id": string;
+          "kept": boolean;
+          "name": string;
+          "object_size": number;
+          "problem": string;
+          "row_size": number;
+        }[];
+      };
       "begin_app_upload": {
         Args: {
           "app_id": string;
@@ -1718,6 +1803,7 @@ export type Database = {
           "file_size": number;
           "file_type": string;
           "id": string;
+          "replaces_bytes": number | null;
           "staging_path": string;
           "status": string;
           "updated_at": string;
@@ -1790,6 +1876,7 @@ export type Database = {
           "file_size": number;
           "file_type": string;
           "id": string;
+          "replaces_bytes": number | null;
           "staging_path": string;
           "status": string;
           "updated_at": string;
@@ -1806,6 +1893,17 @@ export type Database = {
       "change_package_settings": {
         Args: { "dual_read"?: boolean; "inline_limit_bytes"?: number; "move_percentage"?: number };
         Returns: Json;
+      };
+      "check_storage_usage": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "actual_bytes": number;
+          "actual_objects": number;
+          "company_id": string;
+          "kind": string;
+          "noted_bytes": number;
+          "noted_objects": number;
+        }[];
       };
       "claim_app_builds": {
         Args: { "executor_id": string; "lease"?: string; "max_builds"?: number };
@@ -1881,7 +1979,29 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "claim_object_deletions": {
+        Args: { "lease"?: string; "max_objects"?: number };
+        Returns: {
+          "bucket_id": string;
+          "claim_id": string;
+          "name": string;
+        }[];
+      };
       "clear_manifest_store": { Args: Record<PropertyKey, never>; Returns: undefined };
+      "company_storage_usage": {
+        Args: { "company_id"?: string };
+        Returns: {
+          "build_bytes": number;
+          "company_id": string;
+          "file_bytes": number;
+          "output_bytes": number;
+          "quota_bytes": number;
+          "quota_objects": number;
+          "upload_bytes": number;
+          "used_bytes": number;
+          "used_objects": number;
+        }[];
+      };
       "complete_app_upload": {
         Args: { "content_type": string; "manifest"?: Json; "metadata"?: Json; "upload_id": string };
         Returns: {
@@ -1934,6 +2054,7 @@ export type Database = {
           "settings": NonNullable<Json>;
           "slug": string;
           "storage_quota_bytes": number;
+          "storage_quota_objects": number;
           "updated_at": string;
         };
         SetofOptions: {
@@ -1992,6 +2113,7 @@ export type Database = {
           "file_size": number;
           "file_type": string;
           "id": string;
+          "replaces_bytes": number | null;
           "staging_path": string;
           "status": string;
           "updated_at": string;
@@ -2039,6 +2161,7 @@ export type Database = {
           "file_size": number;
           "file_type": string;
           "id": string;
+          "replaces_bytes": number | null;
           "staging_path": string;
           "status": string;
           "updated_at": string;
@@ -2104,6 +2227,10 @@ export type Database = {
         Returns: string;
       };
       "finish_app_runs": { Args: { "executor_id": string; "results": Json }; Returns: Json };
+      "finish_object_deletions": {
+        Args: { "bucket_id": string; "claim_id": string; "names": (string)[] };
+        Returns: number;
+      };
       "keep_api_answer": { Args: { "answer": Json; "idempotency_key": string }; Returns: boolean };
       "list_app_customers": {
         Args: { "app_id": string };
@@ -2217,6 +2344,16 @@ export type Database = {
         Args: { "after"?: string; "expression": string; "timezone": string };
         Returns: string;
       };
+      "object_deletion_backlog": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "claimed": number;
+          "due": number;
+          "most_attempts": number;
+          "oldest_due": string;
+          "waiting": number;
+        }[];
+      };
       "package_settings": { Args: Record<PropertyKey, never>; Returns: Json };
       "preview_cron_runs": {
         Args: { "after"?: string; "count"?: number; "expression": string; "timezone": string };
@@ -2241,6 +2378,10 @@ export type Database = {
           "package_id": string;
           "version_id": string;
         }[];
+      };
+      "queue_orphans": {
+        Args: { "bucket_id": string; "min_age"?: string; "names": (string)[] };
+        Returns: number;
       };
       "read_package": { Args: { "name": string; "namespace": string }; Returns: Json };
       "read_package_version": {
@@ -2362,6 +2503,11 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      "repair_storage_row": {
+        Args: { "id": string; "problem": string; "source": string };
+        Returns: string;
+      };
+      "repair_storage_usage": { Args: Record<PropertyKey, never>; Returns: number };
       "request_app_downloads": {
         Args: { "items": Json };
         Returns: Database["public"]["CompositeTypes"]["app_download_item"][];
@@ -2544,6 +2690,7 @@ export type Database = {
           "file_size": number;
           "file_type": string;
           "id": string;
+          "replaces_bytes": number | null;
           "staging_path": string;
           "status": string;
           "updated_at": string;

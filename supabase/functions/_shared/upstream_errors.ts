@@ -23,6 +23,8 @@ const OWN: Record<string, ErrorCode> = {
   SW050: "invalid_request",
   SW051: "invalid_request",
   SW052: "idempotency_key_in_use",
+  SW060: "quota_exceeded",
+  SW061: "upload_busy",
   SW100: "package_name_taken",
   SW101: "package_version_exists",
   SW103: "checksum_mismatch",

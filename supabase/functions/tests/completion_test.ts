@@ -15,6 +15,8 @@ const CONTENT = Uint8Array.of(1, 2, 3, 4);
 class Backend {
   objects = new Map<string, Uint8Array<ArrayBuffer>>();
   row?: { checksum: string };
+  /** What the database has queued for deletion. */
+  queued: string[] = [];
   upload: Upload;
   calls = 0;
 
@@ -78,6 +80,7 @@ class Backend {
         this.row = { checksum: this.upload.checksum };
         this.upload.status = "completed";
         this.upload.file_id = "f1";
+        this.queued.push(STAGED, verifyingPath(STAGED));
         return Promise.resolve(file());
       },
       fail: (_id, code) => {
@@ -91,7 +94,7 @@ class Backend {
       },
       file: () => Promise.resolve(file()),
       isRecorded: () => Promise.resolve(this.row !== undefined),
-      abandoned: () => Promise.resolve([]),
+      sweep: () => Promise.resolve(),
       signUpload: () => Promise.reject(new Error("not here")),
       put: () => Promise.reject(new Error("not here")),
       sizeOf: (path) => Promise.resolve(this.objects.get(path)?.length ?? null),
@@ -102,6 +105,10 @@ class Backend {
         this.objects.set(to, bytes);
         this.objects.delete(from);
         return Promise.resolve("moved");
+      },
+      copyOver: (from, to) => {
+        this.objects.set(to, this.objects.get(from)!);
+        return Promise.resolve();
       },
       remove: (paths) => {
         for (const path of paths) this.objects.delete(path);
@@ -149,6 +156,7 @@ for (const replaces of [false, true]) {
       );
       assertEquals(await attempt(backend), "completed", `after ${lastCall} calls`);
       assertEquals(backend.row?.checksum, backend.upload.checksum);
+      for (const path of backend.queued) backend.objects.delete(path);
       assertEquals([...backend.objects], [[FINAL, CONTENT]], `after ${lastCall} calls`);
     }
   });

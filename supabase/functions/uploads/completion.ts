@@ -86,16 +86,12 @@ async function secure(
   return { path: upload.file_path, size };
 }
 
+/** Replaced, the earlier file is there until the new one is: a copy takes its place at once, where moves do not. */
 async function place(from: string, to: string, service: ServiceStore): Promise<void> {
-  let outcome = await service.move(from, to);
-  if (outcome === "exists") {
-    await service.remove([to]);
-    outcome = await service.move(from, to);
-  }
-  if (outcome !== "moved") {
-    throw new AppError("unavailable", undefined, {
-      cause: new Error(`moving ${from} to ${to}: ${outcome}`),
-    });
+  const outcome = await service.move(from, to);
+  if (outcome === "exists") return await service.copyOver(from, to);
+  if (outcome === "missing") {
+    throw new AppError("unavailable", undefined, { cause: new Error(`${from} is gone`) });
   }
 }
 

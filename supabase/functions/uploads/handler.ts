@@ -67,11 +67,7 @@ async function createFromForm(context: Context): Promise<Response> {
 async function begin(context: Context, input: BeginInput): Promise<Upload> {
   const upload = await own(context.caller).begin(input);
   try {
-    const service = serviceStore(context.service());
-    const paths = await service.abandoned(upload);
-    if (paths.length > 0) {
-      await service.remove(paths.flatMap((path) => [path, verifyingPath(path)]));
-    }
+    await serviceStore(context.service()).sweep();
   } catch (error) {
     // The next upload tries again; this one has begun.
     logFault("uploads", context.requestId, error);

@@ -2,6 +2,7 @@ import type { Client } from "../_shared/caller.ts";
 import type { Database, Json } from "../_shared/database.types.ts";
 import { AppError } from "../_shared/errors.ts";
 import { VERIFICATION_LEASE_SECONDS } from "../_shared/limits.ts";
+import { sweepDeletions } from "../_shared/object_deletions.ts";
 import { APP_STORAGE } from "../_shared/storage_paths.ts";
 import {
   fromDatabase,
@@ -35,8 +36,8 @@ export interface ServiceStore {
   file(id: string): Promise<StoredFile>;
   /** Whether some file's row names the object. */
   isRecorded(path: string): Promise<boolean>;
-  /** Staging paths of uploads that a later one, or time, has ended. */
-  abandoned(upload: Upload): Promise<string[]>;
+  /** Deletes some of the objects that uploads ended by time, or by later ones, have left. */
+  sweep(): Promise<void>;
 
   signUpload(path: string): Promise<{ signedUrl: string; token: string }>;
   put(path: string, bytes: Uint8Array<ArrayBuffer>, contentType: string): Promise<void>;
@@ -44,13 +45,15 @@ export interface ServiceStore {
   sizeOf(path: string): Promise<number | null>;
   /** Moves an object. `missing` if there is none, `exists` if something is at the target. */
   move(from: string, to: string): Promise<"moved" | "missing" | "exists">;
+  /** Puts an object's content in the place of another's, which is there until then. */
+  copyOver(from: string, to: string): Promise<void>;
   remove(paths: string[]): Promise<void>;
   /** The object's content. Reads end with the signal. */
   source(path: string, size: number, signal: AbortSignal): ContentSource;
 }
 
-/** How many uploads past their time are cleared along with one that begins. */
-const EXPIRE_AT_ONCE = 20;
+/** How many uploads past their time are ended, and objects deleted, along with an upload that begins. */
+const SWEEP_AT_ONCE = 20;
 
 export function callerStore(client: Client): CallerStore {
   return {
@@ -121,18 +124,10 @@ export function serviceStore(client: Client): ServiceStore {
       if (error) throw fromDatabase(error);
       return data !== null;
     },
-    async abandoned(upload) {
-      const [superseded, expired] = await Promise.all([
-        client.from("app_uploads").select("staging_path").eq("app_id", upload.app_id)
-          .eq("file_path", upload.file_path).eq("error_code", "superseded")
-          .order("updated_at", { ascending: false }).limit(EXPIRE_AT_ONCE),
-        client.rpc("expire_app_uploads", { max_uploads: EXPIRE_AT_ONCE }),
-      ]);
-      if (superseded.error) throw fromDatabase(superseded.error);
-      if (expired.error) throw fromDatabase(expired.error);
-      return [...superseded.data, ...expired.data].flatMap(({ staging_path }) =>
-        staging_path ?? []
-      );
+    async sweep() {
+      const { error } = await client.rpc("expire_app_uploads", { max_uploads: SWEEP_AT_ONCE });
+      if (error) throw fromDatabase(error);
+      await sweepDeletions(client, SWEEP_AT_ONCE);
     },
 
     async signUpload(path) {
@@ -157,6 +152,10 @@ export function serviceStore(client: Client): ServiceStore {
       if (isExistingObject(error)) return "exists";
       if (isMissingObject(error)) return "missing";
       throw fromStorage(error);
+    },
+    async copyOver(from, to) {
+      const { error } = await bucket().setHeader("x-upsert", "true").copy(from, to);
+      if (error) throw fromStorage(error);
     },
     async remove(paths) {
       const { error } = await bucket().remove(paths);

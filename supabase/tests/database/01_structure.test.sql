@@ -56,8 +56,8 @@ insert into expected_privileges values
     'delete, insert (slug, name, description, publisher_company_id, status, visibility), select, '
     'update (slug, name, description, publisher_company_id, status, visibility)'),
   ('companies', 'authenticated',
-    'delete, insert (slug, name, settings, storage_quota_bytes, max_concurrent_runs, max_queued_runs), select, '
-    'update (slug, name, settings, storage_quota_bytes, max_concurrent_runs, max_queued_runs)'),
+    'delete, insert (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs), select, '
+    'update (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs)'),
   ('company_members', 'authenticated', 'delete, insert (company_id, user_id, role), select, update (role)'),
   ('executors', 'authenticated', 'delete, insert, select, update'),
   ('package_dependencies', 'anon', 'select'), ('package_dependencies', 'authenticated', 'select'),
@@ -77,6 +77,8 @@ insert into expected_privileges values
   ('timescape_metadata', 'authenticated', 'select'),
   ('transformers', 'authenticated', 'select'),
   ('version_graphs', 'authenticated', 'select'),
+  ('retention_policies', 'authenticated',
+    'delete, insert (company_id, app_id, kind, keep_days), select, update (company_id, app_id, kind, keep_days)'),
   ('superadmins', 'authenticated', 'select');
 insert into expected_privileges
 select name, 'service_role', 'delete, insert, select, update' from ours where schema = 'public' and kind in ('r', 'p');
@@ -139,13 +141,15 @@ select set_eq($$ select schema || '.' || name from function_grants where grantee
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
   'create_download_token', 'list_app_download_counts', 'list_newest_app_runs', 'request_app_downloads', 'revoke_download_token',
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
-  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'create_app_webhook', 'create_company', 'list_app_customers',
+  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'company_storage_usage', 'create_app_webhook', 'create_company', 'list_app_customers',
   'list_package_candidates', 'list_package_dependents', 'manifest_store_stats', 'next_cron_run', 'preview_cron_runs', 'read_package', 'read_package_version',
   'request_app_run', 'request_app_runs', 'retry_app_run', 'rotate_app_webhook_secret', 'search_packages', 'search_public_apps',
   'start_app_upload_verification'
 ], 'signed-in users may call exactly the functions that are listed here');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
   'create_download_token', 'find_download_token', 'list_app_download_counts', 'request_app_downloads', 'revoke_download_token', 'use_download_token',
+  'apply_retention', 'audit_storage_objects', 'audit_storage_rows', 'check_storage_usage', 'claim_object_deletions', 'company_storage_usage',
+  'finish_object_deletions', 'object_deletion_backlog', 'queue_orphans', 'repair_storage_row', 'repair_storage_usage',
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
   'clear_manifest_store', 'complete_app_upload', 'count_package_downloads', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
@@ -244,7 +248,7 @@ $$, array[
   'app_runs.build_id', 'app_runs.executor_id', 'app_runs.lease_expires_at', 'app_runs.cancel_requested_at', 'app_runs.started_at',
   'app_runs.completed_at', 'app_runs.duration_ms', 'app_runs.logs_path', 'app_runs.output_path', 'app_runs.error_message',
   'app_runs.idempotency_key', 'app_runs.requested_by', 'app_runs.retry_of',
-  'app_uploads.error_code', 'app_uploads.error_message', 'app_uploads.created_by', 'app_uploads.verifying_until',
+  'app_uploads.replaces_bytes', 'app_uploads.error_code', 'app_uploads.error_message', 'app_uploads.created_by', 'app_uploads.verifying_until',
   'app_uploads.completed_at', 'app_uploads.file_id',
   'app_versions.manifest', 'app_versions.status_reason', 'app_versions.created_by', 'app_versions.published_by', 'app_versions.published_at',
   'app_webhook_deliveries.run_id', 'app_webhook_deliveries.message',
@@ -259,7 +263,8 @@ $$, array[
   'package_versions.company_id', 'package_versions.status_reason', 'package_versions.yaml_content', 'package_versions.storage_path',
   'package_versions.dependencies_parsed_at', 'package_versions.parse_error', 'package_versions.resolution',
   'package_versions.resolved_at', 'package_versions.created_by', 'package_versions.published_at',
-  'packages.company_id', 'packages.latest_version', 'packages.created_by'
+  'packages.company_id', 'packages.latest_version', 'packages.created_by',
+  'retention_policies.company_id', 'retention_policies.app_id', 'retention_policies.keep_days'
 ], 'exactly the columns that are listed here may be null');
 
 -- Comments

@@ -115,6 +115,11 @@ select pg_temp.learn('publisher webhook', 'publisher owner', $$
   select webhook_id from create_app_webhook('{private app}', '{publisher company}', 'Webhook') $$);
 insert into app_webhook_deliveries (webhook_id, delivery_id, company_id, outcome, body_size)
 values (pg_temp.id('customer webhook')::uuid, 'msg', pg_temp.id('customer company')::uuid, 'enqueued', 0);
+select pg_temp.learn('customer policy', 'service', $$
+  insert into retention_policies (company_id, kind, keep_days) values ('{customer company}', 'logs', 7) returning id $$);
+-- One kind has no policy for all, until somebody may add it.
+select pg_temp.remember('new kind', 'versions'::text);
+delete from retention_policies where company_id is null and kind = 'versions';
 select pg_temp.learn('upload', 'publisher owner', $$
   select id from begin_app_upload('{private app}', '2.0.0', 'up.js', 'dist', 'text/javascript', 1, pg_temp.checksum('up')) $$);
 select pg_temp.add_object('app-storage', 'app_{private app}/staging/{upload}');

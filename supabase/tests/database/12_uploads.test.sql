@@ -216,10 +216,10 @@ create function pg_temp.begin_small(name text, size integer) returns text langua
   select pg_temp.begin_upload(jsonb_build_object('app_id', '{small app}', 'version', '1.0.0', 'file_name', name, 'file_size', size))
 $$;
 select pg_temp.refuses('nobody', 'select ' || pg_temp.begin_small('a', 1001), 'SW030',
-  'The company uses 0 of its 1000 bytes; this file does not fit.', 'cannot upload more than the quota', 'file_size');
+  'The company''s storage quota is 1000 bytes, of which 0 are in use: 1001 more do not fit.', 'cannot upload more than the quota', 'file_size');
 select pg_temp.learn('a', 'nobody', 'select id from ' || pg_temp.begin_small('a', 600));
 select pg_temp.refuses('nobody', 'select ' || pg_temp.begin_small('b', 401), 'SW030',
-  'The company uses 600 of its 1000 bytes; this file does not fit.', 'cannot upload what does not fit beside a promised file', 'file_size');
+  'The company''s storage quota is 1000 bytes, of which 600 are in use: 401 more do not fit.', 'cannot upload what does not fit beside a promised file', 'file_size');
 select pg_temp.answers('nobody', 'select id from ' || pg_temp.begin_small('a', 600), '{a}', 'gets the promise again, without it counting twice');
 select pg_temp.allows('nobody', 'select from ' || pg_temp.begin_small('a', 1000), 'begins a larger one in its place');
 select pg_temp.learn('a', 'nobody', 'select id from ' || pg_temp.begin_small('a', 600));
@@ -227,14 +227,14 @@ select pg_temp.allows('nobody', 'select from ' || pg_temp.begin_small('b', 400),
 select pg_temp.allows('nobody', $$ select from start_app_upload_verification('{a}') $$, 'has the first one verified');
 update app_uploads set expires_at = now() - interval '1 second' where company_id = pg_temp.id('small company')::uuid and status in ('pending', 'verifying');
 select pg_temp.refuses('nobody', 'select ' || pg_temp.begin_small('c', 401), 'SW030',
-  'The company uses 600 of its 1000 bytes; this file does not fit.',
+  'The company''s storage quota is 1000 bytes, of which 600 are in use: 401 more do not fit.',
   'has what expired back, but not what is still being verified', 'file_size');
 select pg_temp.allows('service', $$ select from complete_app_upload('{a}', 'text/javascript') $$, 'completes it');
 select pg_temp.refuses('nobody', 'select ' || pg_temp.begin_small('c', 401), 'SW030',
-  'The company uses 600 of its 1000 bytes; this file does not fit.', 'cannot upload what does not fit beside a file', 'file_size');
+  'The company''s storage quota is 1000 bytes, of which 600 are in use: 401 more do not fit.', 'cannot upload what does not fit beside a file', 'file_size');
 select pg_temp.allows('nobody', 'select from ' || pg_temp.begin_small('a', 1000), 'replaces a file by one that fits in its place');
 select pg_temp.refuses('service', 'select ' || pg_temp.begin_small('a', 1001), 'SW030',
-  'The company uses 600 of its 1000 bytes; this file does not fit.', 'cannot upload past the quota of a company either', 'file_size');
+  'The company''s storage quota is 1000 bytes, of which 600 are in use: 401 more do not fit.', 'cannot upload past the quota of a company either', 'file_size');
 
 -- Every change of status
 

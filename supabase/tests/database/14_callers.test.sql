@@ -107,7 +107,7 @@ select pg_temp.refuses('service', $$ select register_executor('') $$, 'SW001', '
 select pg_temp.refuses(actor, 'select from private.company_lanes', '42501', 'permission denied for table company_lanes',
   'cannot read the lanes of the queue')
 from unnest(array['anonymous', 'customer owner', 'superadmin', 'service']) actor;
-select pg_temp.refuses(actor, $$ select private.storage_in_use('{publisher company}') $$, '42501', 'permission denied for function storage_in_use',
+select pg_temp.refuses(actor, $$ select private.storage_used('{publisher company}') $$, '42501', 'permission denied for function storage_used',
   'cannot ask how much a company stores')
 from unnest(array['anonymous', 'customer owner', 'service']) actor;
 select pg_temp.refuses('customer owner', $$ truncate app_runs $$, '42501', 'permission denied for table app_runs', 'cannot truncate a table');
