@@ -43,7 +43,7 @@ $$;
 create function private.publish_package(
   p_actor uuid, p_namespace text, p_name text, p_version text, p_sha256 text, p_size bigint, p_yaml_content text,
   p_storage_path text, p_details jsonb, p_dependencies jsonb, p_files jsonb)
-returns table (outcome text, package_id uuid, version_id uuid)
+returns table (outcome text, package_id uuid, version_id uuid, abandoned text[])
 language plpgsql
 security definer -- asks for the rights of a user whom the service names
 set search_path = ''
@@ -55,6 +55,7 @@ declare
   made public.package_versions;
   wanted text := coalesce(p_details ->> 'status', 'published');
   is_newest boolean;
+  old_paths text[] := '{}';
 begin
   perform set_config('stowage.package_actor', coalesce(p_actor::text, ''), true);
   if not coalesce(private.is_package_name(p_namespace), false) then
@@ -109,7 +110,7 @@ begin
       (select e ->> 'path', e ->> 'sha256' from jsonb_array_elements(p_files) e
         except select f.path, f.sha256 from public.package_files f where f.version_id = existing.id)
     ) then
-      return query select 'unchanged', package.id, existing.id;
+      return query select 'unchanged', package.id, existing.id, old_paths;
       return;
     end if;
     perform private.raise_error('SW101',
@@ -119,6 +120,10 @@ begin
   end if;
 
   -- A draft is replaced as a whole.
+  old_paths := array(
+    select existing.storage_path where existing.storage_path is not null
+    union all
+    select f.storage_path from public.package_files f where f.version_id = existing.id and f.storage_path is not null);
   delete from public.package_versions where id = existing.id;
   insert into public.package_versions as v (
     package_id, version, yaml_content, storage_path, sha256, size, created_by, dependencies_parsed_at, resolution, resolved_at)
@@ -129,7 +134,7 @@ begin
   returning * into made;
   perform private.store_package_parts(made.id, coalesce(p_dependencies, '[]'), p_files);
   if wanted = 'draft' then
-    return query select 'drafted', package.id, made.id;
+    return query select 'drafted', package.id, made.id, old_paths;
     return;
   end if;
 
@@ -148,14 +153,14 @@ begin
       repository = coalesce(p_details ->> 'repository', p.repository)
     where p.id = package.id;
   end if;
-  return query select 'published', package.id, made.id;
+  return query select 'published', package.id, made.id, old_paths;
 end;
 $$;
 
 create function public.publish_package(
   actor uuid, namespace text, name text, version text, sha256 text, size bigint, yaml_content text default null,
   storage_path text default null, details jsonb default '{}', dependencies jsonb default null, files jsonb default '[]')
-returns table (outcome text, package_id uuid, version_id uuid)
+returns table (outcome text, package_id uuid, version_id uuid, abandoned text[])
 language sql
 security invoker
 set search_path = ''
@@ -163,8 +168,8 @@ as $$ select * from private.publish_package($1, $2, $3, $4, $5, $6, $7, $8, $9, 
 comment on function public.publish_package is
   'For the service, after the content was validated: publishes a version for a user (actor), or as the service itself (null). '
   'details: {kind, description, keywords, license, homepage, repository, visibility (of a new package), status (draft, published), '
-  'resolution}; dependencies null: parsed later. A draft is replaced; what is published already, with the same content, is '
-  'unchanged. Errors: SW001 (a named input), SW100 (name), SW101 (version), SW103 (sha256), SW104 (namespace), SW105 (dependencies).';
+  'resolution}; dependencies null: parsed later. A draft is replaced, and its objects are abandoned; what is published already, '
+  'with the same content, is unchanged. Errors: SW001 (a named input), SW100 (name), SW101 (version), SW103 (sha256), SW104 (namespace), SW105 (dependencies).';
 
 create function private.save_package_dependencies(p_version_id uuid, p_dependencies jsonb, p_error text)
 returns void

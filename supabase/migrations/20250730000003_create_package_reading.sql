@@ -94,7 +94,7 @@ as $$
 $$;
 
 create function public.search_packages(
-  query text default '', namespace text default null, kind text default null, "limit" integer default 20, "offset" integer default 0)
+  query text default '', namespace text default null, kind text default null, max_results integer default 20, skip integer default 0)
 returns jsonb
 language sql
 stable
@@ -173,7 +173,7 @@ as $$
     limit least(greatest(p_limit, 0), 100) offset greatest(p_offset, 0)) page
 $$;
 
-create function public.list_package_dependents(namespace text, name text, "limit" integer default 100, "offset" integer default 0)
+create function public.list_package_dependents(namespace text, name text, max_results integer default 100, skip integer default 0)
 returns jsonb
 language sql
 stable

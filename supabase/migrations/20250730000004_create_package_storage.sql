@@ -113,7 +113,7 @@ as $$
   limit least(greatest(p_limit, 0), 100)
 $$;
 
-create function public.list_package_moves("limit" integer default 20)
+create function public.list_package_moves(max_results integer default 20)
 returns table (
   part text, id uuid, namespace text, name text, version text, path text, sha256 text, size bigint, content_type text,
   target text, content text, storage_path text)
@@ -168,7 +168,7 @@ as $$
   limit least(greatest(p_limit, 0), 500)
 $$;
 
-create function public.list_unparsed_package_versions("limit" integer default 100)
+create function public.list_unparsed_package_versions(max_results integer default 100)
 returns table (id uuid, namespace text, name text, version text, sha256 text, yaml_content text, storage_path text)
 language sql
 stable

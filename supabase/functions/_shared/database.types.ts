@@ -2293,11 +2293,11 @@ export type Database = {
       };
       "list_package_candidates": { Args: { "roots": (string)[] }; Returns: Json };
       "list_package_dependents": {
-        Args: { "limit"?: number; "name": string; "namespace": string; "offset"?: number };
+        Args: { "max_results"?: number; "name": string; "namespace": string; "skip"?: number };
         Returns: Json;
       };
       "list_package_moves": {
-        Args: { "limit"?: number };
+        Args: { "max_results"?: number };
         Returns: {
           "content": string;
           "content_type": string;
@@ -2314,7 +2314,7 @@ export type Database = {
         }[];
       };
       "list_unparsed_package_versions": {
-        Args: { "limit"?: number };
+        Args: { "max_results"?: number };
         Returns: {
           "id": string;
           "name": string;
@@ -2374,6 +2374,7 @@ export type Database = {
           "yaml_content"?: string;
         };
         Returns: {
+          "abandoned": (string)[];
           "outcome": string;
           "package_id": string;
           "version_id": string;
@@ -2653,10 +2654,10 @@ export type Database = {
       "search_packages": {
         Args: {
           "kind"?: string;
-          "limit"?: number;
+          "max_results"?: number;
           "namespace"?: string;
-          "offset"?: number;
           "query"?: string;
+          "skip"?: number;
         };
         Returns: Json;
       };
