@@ -69,14 +69,16 @@ function createStore(documents: Documents, isStarted: () => boolean): ManifestSt
   };
   // deno-lint-ignore no-explicit-any -- documents were checked against the type of their collection when they were stored
   const given = (document: Document | undefined): any => document && inOrder(document);
-  const get = async (collection: Collection, key: Record<string, unknown>) =>
-    given(await ask(() => documents.get(collection, named(key))));
+  const get = async (collection: Collection, fields: Record<string, unknown>) => {
+    const key = named(fields);
+    return given(await ask(() => documents.get(collection, key)));
+  };
 
   return Object.freeze<ManifestStore>({
     storeManifest: (manifest) => put("handler_manifests", manifest),
     async getManifest(id, version) {
-      const [handlerId] = named(version === undefined ? { id } : { id, version });
       if (version !== undefined) return await get("handler_manifests", { id, version });
+      const [handlerId] = named({ id });
       return given(await ask(() => documents.newestManifest(handlerId)));
     },
     async getAllManifestVersions(id) {
@@ -148,9 +150,9 @@ function checked(schema: z.ZodType, input: unknown): Json {
 /** The values of these arguments, in the order given: versions where the name says so, identifiers elsewhere. */
 function named(values: Record<string, unknown>): string[] {
   const shape = Object.fromEntries(
-    Object.keys(values).map((
-      name,
-    ) => [name, /version$/i.test(name) ? schemas.version : schemas.identifier]),
+    Object.keys(values).map((name) => {
+      return [name, /version$/i.test(name) ? schemas.version : schemas.identifier];
+    }),
   );
   const result = z.strictObject(shape).safeParse(values, { reportInput: true });
   if (result.success) return Object.keys(values).map((name) => values[name] as string);
