@@ -14,6 +14,8 @@ create table public.companies (
     constraint companies_max_concurrent_runs_range check (max_concurrent_runs between 0 and 10000),
   max_queued_runs integer not null default 1000
     constraint companies_max_queued_runs_range check (max_queued_runs between 0 and 10000000),
+  max_queued_builds integer not null default 50
+    constraint companies_max_queued_builds_range check (max_queued_builds between 0 and 100000),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint companies_slug_key unique (slug)
@@ -24,6 +26,8 @@ comment on column public.companies.storage_quota_bytes is
 comment on column public.companies.storage_quota_objects is 'How many objects these may be. Set by superadmins.';
 comment on column public.companies.max_concurrent_runs is 'Runs that execute at the same time; further ones wait. Set by superadmins.';
 comment on column public.companies.max_queued_runs is 'Runs that may wait; further requests are refused. Set by superadmins.';
+comment on column public.companies.max_queued_builds is
+  'Builds of apps it publishes that may wait; further requests are refused. Set by superadmins.';
 
 create table public.company_members (
   company_id uuid not null references public.companies (id) on delete cascade,
@@ -93,9 +97,9 @@ $$;
 
 create trigger guard_company_limits before update on public.companies
   for each row when (
-    (old.storage_quota_bytes, old.storage_quota_objects, old.max_concurrent_runs, old.max_queued_runs)
+    (old.storage_quota_bytes, old.storage_quota_objects, old.max_concurrent_runs, old.max_queued_runs, old.max_queued_builds)
       is distinct from
-        (new.storage_quota_bytes, new.storage_quota_objects, new.max_concurrent_runs, new.max_queued_runs))
+        (new.storage_quota_bytes, new.storage_quota_objects, new.max_concurrent_runs, new.max_queued_runs, new.max_queued_builds))
   execute function private.guard_company_limits();
 
 -- Predicates. Each answers for the caller once a statement: policies write `= any ((select private.f())::uuid[])`, which
@@ -149,8 +153,8 @@ grant execute on function private.is_superadmin(), private.my_company_ids(text) 
 
 grant select on public.companies, public.company_members, public.superadmins to authenticated;
 grant
-  insert (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs),
-  update (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs)
+  insert (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs, max_queued_builds),
+  update (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs, max_queued_builds)
 on public.companies to authenticated;
 grant delete on public.companies to authenticated;
 grant insert (company_id, user_id, role), update (role), delete on public.company_members to authenticated;

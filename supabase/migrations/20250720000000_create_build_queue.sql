@@ -2,6 +2,46 @@
 -- and finish what they hold. Every change of status is a compare-and-set on status and holder. Publishers ask for a build
 -- by inserting a row, and cancel it by an update; both are in the table's own migration.
 
+-- Trigger: a publisher's queue has a limit
+
+create function private.limit_queued_builds()
+returns trigger
+language plpgsql
+security definer -- counts builds whatever the caller sees
+set search_path = ''
+as $$
+declare
+  publisher public.companies;
+  queued integer;
+begin
+  -- Of an app that is not the caller's, row security says less.
+  if not (private.is_service() or new.app_id = any (private.my_published_app_ids('admin'))) then
+    return new;
+  end if;
+  -- Requests of one publisher take turns: the limit holds exactly.
+  select c.* into publisher
+  from public.companies c
+  where c.id = (select a.publisher_company_id from public.applications a where a.id = new.app_id)
+  for no key update;
+  if not found then
+    return new;
+  end if;
+  select count(*) into queued from (
+    select from public.app_builds b join public.applications a on a.id = b.app_id
+    where a.publisher_company_id = publisher.id and b.build_status = 'pending'
+    limit publisher.max_queued_builds
+  ) waiting;
+  if queued >= publisher.max_queued_builds then
+    perform private.raise_error('SW095',
+      format('The publisher has %s builds waiting, as many as it may.', publisher.max_queued_builds), 'app_id');
+  end if;
+  return new;
+end;
+$$;
+
+create trigger limit_queued_builds before insert on public.app_builds
+  for each row execute function private.limit_queued_builds();
+
 -- Functions
 
 create function private.build_attempt_entry(build public.app_builds, outcome text, error text)

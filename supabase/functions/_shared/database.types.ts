@@ -1060,6 +1060,7 @@ export type Database = {
           "created_at": string;
           "id": string;
           "max_concurrent_runs": number;
+          "max_queued_builds": number;
           "max_queued_runs": number;
           "name": string;
           "settings": NonNullable<Json>;
@@ -1073,6 +1074,7 @@ export type Database = {
           "created_at"?: string;
           "id"?: string;
           "max_concurrent_runs"?: number;
+          "max_queued_builds"?: number;
           "max_queued_runs"?: number;
           "name": string;
           "settings"?: NonNullable<Json>;
@@ -1085,6 +1087,7 @@ export type Database = {
           "created_at"?: string;
           "id"?: string;
           "max_concurrent_runs"?: number;
+          "max_queued_builds"?: number;
           "max_queued_runs"?: number;
           "name"?: string;
           "settings"?: NonNullable<Json>;
@@ -2049,6 +2052,7 @@ export type Database = {
           "created_at": string;
           "id": string;
           "max_concurrent_runs": number;
+          "max_queued_builds": number;
           "max_queued_runs": number;
           "name": string;
           "settings": NonNullable<Json>;

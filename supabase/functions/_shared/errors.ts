@@ -44,7 +44,7 @@ export const CATALOGUE = {
   upload_expired: caller(410, "The upload has expired"),
 
   app_not_runnable: caller(409, "The app cannot be run"),
-  queue_full: caller(429, "The company has as many runs waiting as it may", true),
+  queue_full: caller(429, "The company has as much waiting as it may", true),
   webhook_unverified: caller(401, "There is no such webhook, or the delivery is not signed for it"),
   rate_limited: caller(429, "There were too many requests", true),
   run_not_finished: caller(409, "The run is not finished yet", true),

@@ -25,6 +25,7 @@ const OWN: Record<string, ErrorCode> = {
   SW052: "idempotency_key_in_use",
   SW060: "quota_exceeded",
   SW061: "upload_busy",
+  SW095: "queue_full",
   SW100: "package_name_taken",
   SW101: "package_version_exists",
   SW103: "checksum_mismatch",

@@ -1,7 +1,7 @@
 -- Companies, their members, and who can be what.
 begin;
 \ir tests.inc
-select plan(53);
+select plan(55);
 
 -- create_company
 
@@ -14,7 +14,7 @@ select pg_temp.answers('nobody',
 select pg_temp.answers('nobody',
   $$ select count(*) from company_members where company_id = '{new company}' $$, '1', 'is its only member');
 select pg_temp.answers('nobody',
-  $$ select (storage_quota_bytes, max_concurrent_runs, max_queued_runs) = (10737418240, 10, 1000) from companies where id = '{new company}' $$,
+  $$ select (storage_quota_bytes, max_concurrent_runs, max_queued_runs, max_queued_builds) = (10737418240, 10, 1000, 50) from companies where id = '{new company}' $$,
   'true', 'gets the limits that companies begin with');
 select pg_temp.refuses('outsider', $$ select create_company('{slug}', 'Another') $$, '23505',
   'duplicate key value violates unique constraint "companies_slug_key"', 'cannot take a slug that is taken');
@@ -46,7 +46,9 @@ from (values
   ($$max_concurrent_runs = -1$$, 'companies_max_concurrent_runs_range'),
   ($$max_concurrent_runs = 10001$$, 'companies_max_concurrent_runs_range'),
   ($$max_queued_runs = -1$$, 'companies_max_queued_runs_range'),
-  ($$max_queued_runs = 10000001$$, 'companies_max_queued_runs_range')) bad (change, constraint_name);
+  ($$max_queued_runs = 10000001$$, 'companies_max_queued_runs_range'),
+  ($$max_queued_builds = -1$$, 'companies_max_queued_builds_range'),
+  ($$max_queued_builds = 100001$$, 'companies_max_queued_builds_range')) bad (change, constraint_name);
 select pg_temp.refuses('service', $$ update company_members set role = 'king' where user_id = '{customer member}' $$, '23514',
   'new row for relation "company_members" violates check constraint "company_members_role"', 'cannot invent a role');
 select pg_temp.refuses('customer owner',

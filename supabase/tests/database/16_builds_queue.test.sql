@@ -1,7 +1,7 @@
 -- The queue of builds: claiming, holding, finishing, giving up.
 begin;
 \ir tests.inc
-select plan(50);
+select plan(57);
 
 -- What else the database holds shall wait, and keep what it has.
 update app_builds set build_after = 'infinity' where build_status = 'pending';
@@ -46,6 +46,31 @@ from (values
   ($$'x', 0$$, 'max_builds takes 1 to 1000.', 'max_builds'), ($$'x', 1001$$, 'max_builds takes 1 to 1000.', 'max_builds'),
   ($$'x', 1, '0 seconds'$$, 'lease takes 1 second to 1 day.', 'lease'), ($$'', 1$$, 'executor_id takes 1 to 200 characters.', 'executor_id')
 ) bad (arguments, message, field);
+
+-- A publisher's queue has a limit
+
+select pg_temp.allows('superadmin', $$
+  update companies set max_queued_builds = (
+    select count(*) from app_builds b join applications a on a.id = b.app_id
+    where a.publisher_company_id = '{publisher company}' and b.build_status = 'pending') + 1
+  where id = '{publisher company}' $$, 'lets one build more wait than do');
+select pg_temp.refuses('publisher admin', $$
+  insert into app_builds (app_id, build_version) values ('{private app}', '1.0.0'), ('{public app}', '1.0.0') $$, 'SW095',
+  format('The publisher has %s builds waiting, as many as it may.', (select max_queued_builds from companies where id = pg_temp.id('publisher company')::uuid)),
+  'cannot ask for two at once', 'app_id');
+select pg_temp.learn('one more', 'publisher admin', $$ insert into app_builds (app_id, build_version) values ('{private app}', '1.0.0') returning id $$);
+select pg_temp.refuses(actor, $$ insert into app_builds (app_id, build_version) values ('{public app}', '1.0.0') $$, 'SW095',
+  format('The publisher has %s builds waiting, as many as it may.', (select max_queued_builds from companies where id = pg_temp.id('publisher company')::uuid)),
+  'cannot ask for a second, of another app', 'app_id')
+from unnest(array['publisher admin', 'service']) actor;
+select pg_temp.refuses('outsider', $$ insert into app_builds (app_id, build_version) values ('{public app}', '1.0.0') $$, '42501',
+  'new row violates row-level security policy for table "app_builds"', 'cannot learn that the queue is full');
+select pg_temp.allows('publisher admin', $$
+  update app_builds set build_status = 'cancelled' where id = '{one more}' $$, 'cancels what waits');
+select pg_temp.allows('publisher admin', $$ insert into app_builds (app_id, build_version) values ('{private app}', '1.0.0') $$, 'asks for another one in its place');
+update app_builds set build_status = 'cancelled' where build_status = 'pending' and build_after <= now()
+  and requested_by = pg_temp.id('publisher admin')::uuid;
+update companies set max_queued_builds = 50 where id = pg_temp.id('publisher company')::uuid;
 
 -- Claiming: the oldest first, but publishers take turns
 
