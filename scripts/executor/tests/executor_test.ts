@@ -10,7 +10,7 @@ const FAST = ["--poll-interval", "0.05", "--sandbox", "bubblewrap"];
 Deno.test("executors", async (t) => {
   const world = await World.start();
   try {
-    const workDir = await Deno.makeTempDir({ prefix: "stowage work " });
+    const workDir = await Deno.makeTempDir({ prefix: "a b" });
     await Deno.chmod(workDir, isRoot() ? 0o711 : 0o700);
     const args = ["--concurrency", "3", "--lease", "3", "--work-dir", workDir];
     const executor = await world.executor([...FAST, ...args]);
@@ -357,7 +357,7 @@ const CASES_OF_THEIR_OWN: Record<string, (world: World) => Promise<void>> = {
   "an executor that is killed takes its apps with it, and the next one cleans up": async (
     world,
   ) => {
-    const workDir = await Deno.makeTempDir({ prefix: "stowage work " });
+    const workDir = await Deno.makeTempDir({ prefix: "a b" });
     await Deno.chmod(workDir, 0o711);
     try {
       const app = await world.app({ files: "ignores-sigterm" });

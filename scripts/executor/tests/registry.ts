@@ -16,6 +16,8 @@ export interface Registry {
   asked: string[];
   /** While true, every request waits until it is closed. */
   hanging: boolean;
+  /** How many requests for packages are answered with 404, as if they were not there yet. */
+  late: number;
   integrity(name: string, version: string): string;
   close(): Promise<void>;
 }
@@ -38,7 +40,7 @@ export function startRegistry(packages: Package[], token?: string): Registry {
       }
       const tarball = tarballs.get(path);
       if (tarball) return new Response(tarball.bytes as Uint8Array<ArrayBuffer>);
-      const document = documents.get(path.slice(1));
+      const document = registry.late-- > 0 ? undefined : documents.get(path.slice(1));
       return document
         ? Response.json(document)
         : Response.json({ error: "not found" }, { status: 404 });
@@ -68,6 +70,7 @@ export function startRegistry(packages: Package[], token?: string): Registry {
     url: `${url}/`,
     asked: [],
     hanging: false,
+    late: 0,
     integrity: (name, version) =>
       tarballs.get(`/${name}/-/${name.split("/").pop()}-${version}.tgz`)!.integrity,
     async close() {

@@ -1,0 +1,1 @@
+// Never runs: a script of its only package does not end.
