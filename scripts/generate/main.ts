@@ -1,7 +1,7 @@
 /** Runs every generator; with `--check`, fails if any file is out of date. */
 import { projectPath } from "../stack/project.ts";
 
-const GENERATORS = ["types", "access", "manifest_schema", "openapi"];
+const GENERATORS = ["types", "access", "manifest_schema", "openapi", "api_coverage"];
 
 for (const name of GENERATORS) {
   const { success } = await new Deno.Command(Deno.execPath(), {
