@@ -46,17 +46,17 @@ export function createRateLimit(): (context: Context) => Promise<Headers> {
   return async ({ caller }) => {
     const key = caller.id ?? "service";
     let known = allowances.get(key);
-    if (!known || known.endsAt <= Date.now() || (known.left <= 0 && known.remaining > 0)) {
+    // More than one may have waited for what was taken: whoever got nothing of it asks again.
+    while (!known || known.endsAt <= Date.now() || (known.left <= 0 && known.remaining > 0)) {
       known = await ask(key, caller);
     }
-    const headers = describe(known);
     if (known.left <= 0) {
       const wait = secondsLeft(known);
       throw new AppError(
         "rate_limited",
         `Wait ${wait} seconds: ${known.limit} requests are taken.`,
         {
-          headers: { ...headers, "retry-after": String(wait) },
+          headers: { ...describe(known), "retry-after": String(wait) },
         },
       );
     }

@@ -52,7 +52,8 @@ export async function createOnce(
   }
   const { error } = await caller.client.rpc("keep_api_answer", {
     idempotency_key: idempotency.key,
-    answer: answer as unknown as Json,
+    // As text, since its entity tag is that of the very bytes.
+    answer: { ...answer, body: JSON.stringify(answer.body) } as Json,
   });
   // The thing is there, and can be shown without what should have been kept.
   if (error) console.warn(JSON.stringify({ level: "warning", message: "an answer was not kept" }));
@@ -81,9 +82,13 @@ async function replay(
   }
   if (isPending(creation)) throw new AppError("idempotency_key_in_use");
   const answer = creation.answer !== null
-    ? creation.answer as Answer
+    ? kept(creation.answer as Answer)
     : await show(creation.resource_id);
   return { ...answer, headers: { ...answer.headers, "idempotency-replayed": "true" } };
+}
+
+function kept(answer: Answer): Answer {
+  return { ...answer, body: JSON.parse(String(answer.body)) };
 }
 
 function isPending({ answer, age_seconds }: Creation): boolean {

@@ -3,7 +3,6 @@ import { z } from "zod";
 import type { Client } from "../_shared/caller.ts";
 import { invalidField } from "../_shared/errors.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../_shared/limits.ts";
-import { refuseText } from "../_shared/json_values.ts";
 import { fromDatabase } from "../_shared/upstream_errors.ts";
 import type { Answer } from "./operation.ts";
 import { count } from "./schema.ts";
@@ -20,7 +19,10 @@ export interface Filter {
 
 export interface ListSpec {
   filters: Record<string, Filter>;
-  /** Sortable properties, with the type of their columns, none of which is ever null. */
+  /**
+   * Sortable properties, with the type of their columns. None is ever null, and texts are of a kind that holds no quotation
+   * mark and no backslash, which not every REST server reads alike inside a filter.
+   */
   sorts: Record<string, { column?: string; type: "time" | "text" | "number" }>;
   defaultSort: string;
   /** Unique among the rows of one list; settles the order of equals. */
@@ -161,18 +163,19 @@ function parseCursor(cursor: string): unknown {
 }
 
 function cursorSchema(type: "time" | "text" | "number") {
-  const storable = z.string().max(1024).refine((value) => refuseText(value) === undefined);
   const value = {
     time: z.iso.datetime({ offset: true }),
-    text: storable,
+    text: z.string().max(1024).regex(PLAIN),
     number: z.number(),
   }[type];
   return z.tuple([z.string().regex(/^-?[a-z_]{1,40}$/), value, key]);
 }
 
+/** Visible ASCII and spaces, without what ends or escapes a quoted text. */
+const PLAIN = /^[ !#-[\]-~]*$/;
 const key = z.string().regex(/^[!-~]{1,200}$/);
 
-/** A value inside a filter of PostgREST. */
+/** A value inside a filter of PostgREST, where commas and brackets mean something. */
 function quoted(value: string): string {
   return `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }

@@ -45,7 +45,7 @@ export const apps: Resource = {
     sorts: {
       created_at: { type: "time" },
       updated_at: { type: "time" },
-      name: { type: "text" },
+      slug: { type: "text" },
     },
     defaultSort: "-created_at",
     tieBreaker: "id",

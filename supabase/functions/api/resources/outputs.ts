@@ -28,7 +28,7 @@ const outputs: Resource = {
   }),
   list: {
     filters: { output_type: oneOf(TYPES, "One or more types, parted by commas."), ...CREATED },
-    sorts: { created_at: { type: "time" }, output_name: { type: "text" } },
+    sorts: { created_at: { type: "time" } },
     defaultSort: "created_at",
     tieBreaker: "id",
     omits: ["output_data"],

@@ -28,7 +28,7 @@ const permissions: Resource = {
       is_required: { schema: z.enum(["true", "false"]).describe("Whether the app needs it.") },
       ...CREATED,
     },
-    sorts: { created_at: { type: "time" }, permission_value: { type: "text" } },
+    sorts: { created_at: { type: "time" } },
     defaultSort: "-created_at",
     tieBreaker: "id",
   },

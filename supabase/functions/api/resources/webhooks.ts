@@ -9,6 +9,7 @@ import {
   type Place,
   updateOperation,
 } from "../crud.ts";
+import { etagOf } from "../etag.ts";
 import { createOnce } from "../idempotency.ts";
 import { CREATED, list, listQuery, oneOf } from "../list.ts";
 import { type Operation, operation } from "../operation.ts";
@@ -47,7 +48,7 @@ const webhooks: Resource = {
       is_active: { schema: z.enum(["true", "false"]).describe("Whether it takes deliveries.") },
       ...CREATED,
     },
-    sorts: { created_at: { type: "time" }, name: { type: "text" } },
+    sorts: { created_at: { type: "time" }, updated_at: { type: "time" } },
     defaultSort: "-created_at",
     tieBreaker: "id",
     omits: ["config"],
@@ -170,8 +171,13 @@ export const webhookOperations: Operation[] = [
     },
     handle: async ({ caller, params: { appId }, body, url, idempotency }) => {
       await requireApp(caller.client, appId);
-      const show = async (id: string, secret: string | null) =>
-        created(url, id, { ...await read(caller.client, webhooks, { app_id: appId, id }), secret });
+      const show = async (id: string, secret: string | null) => {
+        const row = await read(caller.client, webhooks, { app_id: appId, id });
+        const answer = created(url, id, { ...row, secret });
+        // The tag is that of the webhook, which is what the next change is made to.
+        const etag = await etagOf(JSON.stringify(row));
+        return { ...answer, headers: { ...answer.headers, etag, "cache-control": "no-store" } };
+      };
       return await createOnce(
         caller,
         idempotency,
