@@ -10,7 +10,8 @@ export class Inflater {
   #settle: () => void = () => {};
 
   constructor(format: "deflate-raw" | "gzip", onData: (data: Uint8Array) => void) {
-    this.#stream = format === "gzip" ? zlib.createGunzip() : zlib.createInflateRaw();
+    const options = { chunkSize: STEP };
+    this.#stream = format === "gzip" ? zlib.createGunzip(options) : zlib.createInflateRaw(options);
     this.#stream.on("data", (data: Uint8Array) => {
       if (this.#failure !== undefined) return;
       try {

@@ -20,9 +20,7 @@ export function looksLikeTar(head: Uint8Array): boolean {
 /** Inspects a tar, without extracting it, as its bytes pass. */
 export async function inspectTar(cursor: Cursor, archiveBytes: number): Promise<Entries> {
   const tar = new TarWatcher(archiveBytes);
-  for (let chunk = await cursor.some(PIECE); chunk; chunk = await cursor.some(PIECE)) {
-    tar.write(chunk);
-  }
+  for (let chunk = await cursor.some(); chunk; chunk = await cursor.some()) tar.write(chunk);
   return tar.end();
 }
 
@@ -63,7 +61,7 @@ export async function inspectGzip(
   };
   const inflater = new Inflater("gzip", take);
   try {
-    for (let chunk = await cursor.some(PIECE); chunk; chunk = await cursor.some(PIECE)) {
+    for (let chunk = await cursor.some(); chunk; chunk = await cursor.some()) {
       await inflater.write(chunk);
     }
     await inflater.end();
@@ -80,7 +78,9 @@ export async function inspectGzip(
   return watcher?.end() ?? null;
 }
 
+/** What the parser gets at once: it makes little of small pieces, and much memory of large ones. */
 const PIECE = 16 * 1024;
+const ZEROS = new Uint8Array(PIECE);
 const TAR_RATIO_FROM = 10 * 1024 * 1024;
 
 function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
@@ -97,6 +97,8 @@ class TarWatcher {
   #failure: unknown;
   #ended = false;
   #first = true;
+  #block = new Uint8Array(BLOCK);
+  #held = 0;
 
   constructor(archiveBytes: number) {
     this.entries = new Entries(archiveBytes);
@@ -130,21 +132,42 @@ class TarWatcher {
         throw damaged("The tar begins like something else.");
       }
     }
-    for (let start = 0; start < data.length; start += PIECE) {
-      const piece = data.subarray(start, start + PIECE);
-      if (this.#ended) {
-        if (piece.some((byte) => byte !== 0)) {
-          throw damaged("There are bytes after the end of the tar.");
-        }
-        continue;
-      }
-      // The parser reads headers with Buffer's methods.
-      this.#parser.write(Buffer.from(piece.buffer, piece.byteOffset, piece.length));
-      if (this.#failure !== undefined) throw this.#failure;
+    // The parser keeps what is no whole block, and `data` does not stay what it is: so it gets whole blocks.
+    let start = 0;
+    if (this.#held > 0) {
+      start = Math.min(BLOCK - this.#held, data.length);
+      this.#hold(data.subarray(0, start));
+      if (this.#held < BLOCK) return;
+      this.#held = 0;
+      this.#feed(this.#block);
     }
+    const end = data.length - (data.length - start) % BLOCK;
+    for (; start < end; start += PIECE) {
+      this.#feed(data.subarray(start, Math.min(start + PIECE, end)));
+    }
+    this.#hold(data.subarray(end));
+  }
+
+  #hold(part: Uint8Array): void {
+    this.#block.set(part, this.#held);
+    this.#held += part.length;
+  }
+
+  #feed(piece: Uint8Array): void {
+    // The parser reads headers with Buffer's methods.
+    const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
+    if (this.#ended) {
+      if (!bytes.equals(ZEROS.subarray(0, bytes.length))) {
+        throw damaged("There are bytes after the end of the tar.");
+      }
+      return;
+    }
+    this.#parser.write(bytes);
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   end(): Entries {
+    if (this.#held > 0) this.#feed(this.#block.subarray(0, this.#held));
     this.#parser.end();
     if (this.#failure !== undefined) throw this.#failure;
     return this.entries;
