@@ -4,7 +4,7 @@ import { AppError } from "../../_shared/errors.ts";
 import { MAX_UNPACK_RATIO, MAX_UNPACKED_BYTES } from "../../_shared/limits.ts";
 import type { Cursor } from "./cursor.ts";
 import { Entries } from "./entries.ts";
-import { CompressionError, Inflater } from "./inflate.ts";
+import { CompressionError, createInflater } from "./inflate.ts";
 
 const damaged = (detail: string) => new AppError("archive_invalid", detail);
 
@@ -59,7 +59,7 @@ export async function inspectGzip(
     }
     head = null;
   };
-  const inflater = new Inflater("gzip", take);
+  const inflater = createInflater("gzip", take);
   try {
     for (let chunk = await cursor.some(); chunk; chunk = await cursor.some()) {
       await inflater.write(chunk);

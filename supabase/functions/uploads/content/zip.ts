@@ -2,7 +2,7 @@ import { AppError } from "../../_shared/errors.ts";
 import { crc32 } from "./crc32.ts";
 import type { Cursor } from "./cursor.ts";
 import { Entries } from "./entries.ts";
-import { CompressionError, Inflater } from "./inflate.ts";
+import { CompressionError, createInflater } from "./inflate.ts";
 import type { ContentSource } from "./source.ts";
 import { DEFLATED, type PlannedEntry, readDirectory } from "./zip_directory.ts";
 
@@ -109,7 +109,7 @@ async function checkContent(
     collect?.(data);
   };
   const inflater = central.compressionMethod === DEFLATED
-    ? new Inflater("deflate-raw", take)
+    ? createInflater("deflate-raw", take)
     : null;
   try {
     for (let left = central.compressedSize; left > 0;) {
