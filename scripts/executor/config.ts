@@ -21,6 +21,8 @@ export interface ExecutorConfig {
   leaseMs: number;
   /** Between looks at schedules; 0 leaves them to others. */
   tickIntervalMs: number;
+  /** Between looks for what is older than it is kept; 0 leaves it to others. */
+  retentionIntervalMs: number;
   /** What else register_executor is told of this executor. */
   labels: Record<string, string>;
   /** Where health and metrics are served; undefined: nowhere. Port 0: any free one. */
@@ -63,6 +65,8 @@ Flags (environment in brackets):
   --poll-interval S      seconds between looks for work when there was none (default 1) [STOWAGE_POLL_INTERVAL]
   --lease S              seconds after which a run of a dead executor is another's, at least 1 (default 60) [STOWAGE_LEASE]
   --tick-interval S      seconds between looks for due schedules, 0 for never (default 10) [STOWAGE_TICK_INTERVAL]
+  --retention-interval S seconds between looks for what is older than retention_policies keep it, 0 for never (default 0)
+                         [STOWAGE_RETENTION_INTERVAL]
   --shutdown-grace S     seconds that runs may take to finish on SIGTERM before they are given back (default 30)
                          [STOWAGE_SHUTDOWN_GRACE]
   --max-timeout S        upper bound of an app's timeout (default ${DEFAULT_BOUNDS.maxTimeoutSeconds}) [STOWAGE_MAX_TIMEOUT]
@@ -123,6 +127,7 @@ export function readConfig(args: string[], env: Environment): ExecutorConfig | n
     pollIntervalMs: seconds("poll-interval", "STOWAGE_POLL_INTERVAL", 1, 0.01),
     leaseMs: seconds("lease", "STOWAGE_LEASE", 60, 1),
     tickIntervalMs: seconds("tick-interval", "STOWAGE_TICK_INTERVAL", 10, 0),
+    retentionIntervalMs: seconds("retention-interval", "STOWAGE_RETENTION_INTERVAL", 0, 0),
     labels: readLabels(value("labels", "STOWAGE_LABELS")),
     metrics: readMetrics(
       value("metrics-host", "STOWAGE_METRICS_HOST"),
@@ -160,7 +165,15 @@ export function readConfig(args: string[], env: Environment): ExecutorConfig | n
 
 const TEXT_FLAGS = [
   ...["url", "sandbox", "concurrency", "id", "poll-interval", "lease", "shutdown-grace"],
-  ...["builds", "registry", "tick-interval", "labels", "metrics-port", "metrics-host"],
+  ...[
+    "builds",
+    "registry",
+    "tick-interval",
+    "retention-interval",
+    "labels",
+    "metrics-port",
+    "metrics-host",
+  ],
   ...["max-timeout", "max-memory", "max-cpus", "work-dir", "log-format", "docker-image"],
 ];
 

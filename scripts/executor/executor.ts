@@ -1,5 +1,7 @@
 /** An executor: the workers for runs and builds, and the housekeeping beside them. */
 import { backoffMs, sleep } from "./backoff.ts";
+import { retireOnce } from "../storage/apply_retention.ts";
+import { createServiceClient } from "../storage/project.ts";
 import { ConfigError, type ExecutorConfig } from "./config.ts";
 import { executeBuild } from "./build.ts";
 import { executeRun } from "./execute.ts";
@@ -75,8 +77,14 @@ export class Executor {
     await this.#register();
     if (this.#state === "starting") this.#state = "working";
     const ended = new AbortController();
-    const keeping = new Housekeeping(this.service, this.config, this.log, this.telemetry)
-      .keep(ended.signal);
+    const storage = createServiceClient(this.config.url, this.config.secretKey);
+    const keeping = new Housekeeping(
+      this.service,
+      this.config,
+      this.log,
+      this.telemetry,
+      (signal) => retireOnce(storage, signal),
+    ).keep(ended.signal);
     try {
       await Promise.all(this.#workers.map((worker) => worker.run()));
     } finally {

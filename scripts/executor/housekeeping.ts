@@ -13,7 +13,7 @@ interface Chore {
   name: string;
   intervalMs: number;
   /** How many things it found to do. */
-  once(): Promise<number>;
+  once(signal: AbortSignal): Promise<number>;
   /** Whether it is done again at once after it found something. */
   greedy: boolean;
 }
@@ -22,6 +22,8 @@ export interface HousekeepingOptions {
   leaseMs: number;
   /** 0: this executor does not tick. */
   tickIntervalMs: number;
+  /** 0: this executor deletes nothing that is old. */
+  retentionIntervalMs: number;
 }
 
 export class Housekeeping {
@@ -29,9 +31,11 @@ export class Housekeeping {
 
   constructor(
     service: Pick<Service, "enqueueDue" | "releaseExpired" | "releaseExpiredBuilds">,
-    { leaseMs, tickIntervalMs }: HousekeepingOptions,
+    { leaseMs, tickIntervalMs, retentionIntervalMs }: HousekeepingOptions,
     readonly log: Logger,
     readonly telemetry: Telemetry,
+    /** Deletes some of what is older than it is kept; answers how much. */
+    retire: (signal: AbortSignal) => Promise<number>,
   ) {
     const reapMs = Math.min(REAP_INTERVAL_MS, leaseMs);
     this.#chores = [
@@ -56,6 +60,14 @@ export class Housekeeping {
         greedy: true,
       });
     }
+    if (retentionIntervalMs > 0) {
+      this.#chores.push({
+        name: "old rows and objects deleted",
+        intervalMs: retentionIntervalMs,
+        once: retire,
+        greedy: true,
+      });
+    }
   }
 
   /** Does all chores in their intervals until the signal aborts. */
@@ -77,7 +89,7 @@ export class Housekeeping {
   async #do(chore: Chore, signal: AbortSignal): Promise<void> {
     try {
       for (let turn = 0; turn < MAX_TICKS_IN_A_ROW && !signal.aborted; turn++) {
-        const count = await chore.once();
+        const count = await chore.once(signal);
         if (count > 0) this.log.info(chore.name, { count });
         if (count === 0 || !chore.greedy) return;
       }
