@@ -98,6 +98,10 @@ export class FunctionProcess {
     this.#watchMemory();
   }
 
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   /** Passes the request on; bodies stream both ways. */
   async fetch(request: Request): Promise<Response> {
     this.#pending++;
