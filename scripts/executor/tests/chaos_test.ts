@@ -2,28 +2,39 @@
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 import { assert, assertEquals } from "../../testing/assert.ts";
+import { type Network, startNetwork } from "./proxy.ts";
+import { restartDatabase } from "./restart.ts";
 import { type App, eventually, type ExecutorProcess, type Row, World } from "./world.ts";
 
 const PROGRAM = fileURLToPath(new URL("chaos_executor.ts", import.meta.url));
 const EXECUTORS = 4;
 const COMPANIES = 20;
 const RUNS = Number(Deno.env.get("CHAOS_RUNS") ?? 2000);
+/** Beside the kills. */
+const DISASTERS = 3;
 const KILL_EVERY_MS = 3000;
-const PATIENCE_MS = 120_000;
+/** Longer than a lease: what was held meanwhile is lost. */
+const NETWORK_LOST_MS = 4000;
+const PATIENCE_MS = 240_000;
 
-Deno.test("four executors that are killed in turn, and a database that restarts: every run ends once", async () => {
+Deno.test("executors that are killed in turn, a network that is lost, a database that crashes and restarts: every run ends once", async () => {
   // Without that, a crash takes back what the database had confirmed, and nobody could keep the account.
   const world = await World.start(true);
   const watcher = new pg.Pool({ connectionString: world.stack.dbUrl, max: 1 });
   watcher.on("error", () => {});
   watcher.on("connect", (client) => client.on("error", () => {}));
+  const network = startNetwork(world.stack.apiUrl);
+  const endings: (() => Promise<void>)[] = [];
   try {
     const ids = await prepare(world);
     await recordEnds(world);
     const started = performance.now();
     const start = (slot: number) =>
       world.start(
-        ["--poll-interval", "0.1", "--lease", "3", "--concurrency", "8", "--id", `chaos-${slot}`],
+        [
+          ...["--poll-interval", "0.1", "--lease", "3", "--concurrency", "8"],
+          ...["--id", `chaos-${slot}`, "--url", network.url],
+        ],
         {},
         PROGRAM,
       );
@@ -32,7 +43,12 @@ Deno.test("four executors that are killed in turn, and a database that restarts:
       (_, slot) => start(slot),
     );
     let kills = 0;
-    let restarted = 0;
+    // One after the other, each between two kills.
+    const disasters = [
+      () => crashDatabase(world.stack.dbUrl),
+      () => loseNetwork(network),
+      async () => void endings.push(await restartDatabase(world.stack.dbUrl)),
+    ];
     let nextKill = performance.now() + KILL_EVERY_MS;
     await eventually("every run ends", async () => {
       const now = performance.now();
@@ -44,7 +60,7 @@ Deno.test("four executors that are killed in turn, and a database that restarts:
         await executors[slot].kill("SIGKILL");
         executors[slot] = start(slot);
       }
-      if (restarted === 0 && kills === 2) restarted = await restartDatabase(world.stack.dbUrl);
+      if (kills > DISASTERS - disasters.length) await disasters.shift()?.();
       await new Promise((resolve) => setTimeout(resolve, 100));
       return null;
     }, PATIENCE_MS);
@@ -71,15 +87,17 @@ Deno.test("four executors that are killed in turn, and a database that restarts:
       [],
       "each attempt that ended nothing is recorded",
     );
-    assert(kills >= 3 && restarted === 1, `${kills} kills, ${restarted} restarts`);
+    assert(kills >= 3 && disasters.length === 0, `${kills} kills, ${disasters.length} not tried`);
     console.log(
       `${RUNS} runs of ${COMPANIES} companies in ${
         seconds.toFixed(1)
       } s: ${kills} executors killed, ` +
-        `the database restarted, ${again.length} runs tried again`,
+        `the network was lost, the database crashed and restarted, ${again.length} runs tried again`,
     );
   } finally {
     await watcher.end();
+    await network.close();
+    for (const end of endings) await end();
     await world.close();
   }
 });
@@ -130,15 +148,18 @@ async function unfinished(watcher: pg.Pool): Promise<number | null> {
   }
 }
 
+async function loseNetwork(network: Network): Promise<void> {
+  network.lose();
+  await new Promise((resolve) => setTimeout(resolve, NETWORK_LOST_MS));
+  network.restore();
+}
+
 /** Kills one of the server's processes: it then ends all of them, recovers from its log, and starts anew. */
-async function restartDatabase(url: string): Promise<number> {
+async function crashDatabase(url: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   client.on("error", () => {});
   await client.connect();
-  const { rows } = await client.query<{ pid: number; since: Date }>(
-    "select pg_backend_pid() as pid, pg_postmaster_start_time() as since",
-  );
+  const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid");
   Deno.kill(rows[0].pid, "SIGKILL");
   await client.end().catch(() => {});
-  return 1;
 }
