@@ -69,10 +69,10 @@ Flags (environment in brackets):
                          [STOWAGE_RETENTION_INTERVAL]
   --shutdown-grace S     seconds that runs may take to finish on SIGTERM before they are given back (default 30)
                          [STOWAGE_SHUTDOWN_GRACE]
-  --max-timeout S        upper bound of an app's timeout (default ${DEFAULT_BOUNDS.maxTimeoutSeconds}) [STOWAGE_MAX_TIMEOUT]
+  --max-timeout S        upper bound of an app's timeout, and an install's (default ${DEFAULT_BOUNDS.maxTimeoutSeconds}) [STOWAGE_MAX_TIMEOUT]
   --max-memory MB        upper bound of an app's memory (default ${DEFAULT_BOUNDS.maxMemoryMegabytes}) [STOWAGE_MAX_MEMORY]
   --max-cpus N           upper bound of an app's processors (default ${DEFAULT_BOUNDS.maxCpus}) [STOWAGE_MAX_CPUS]
-  --work-dir DIR         where runs are kept while they run (default: the temporary directory) [STOWAGE_WORK_DIR]
+  --work-dir DIR         where runs are kept while they run, a short path (default: the temporary directory) [STOWAGE_WORK_DIR]
   --labels K=V,…         what the table executors says of this one, such as zone=a,tier=large [STOWAGE_LABELS]
   --metrics-port PORT    serve /healthz, /readyz and /metrics there, 0 for any free port (default: not) [STOWAGE_METRICS_PORT]
   --metrics-host ADDRESS address to serve them on (default 127.0.0.1) [STOWAGE_METRICS_HOST]
@@ -81,8 +81,8 @@ Flags (environment in brackets):
   --drain                execute what there is, and end
   --help                 this text
 
-SIGTERM or SIGINT: claim no more, let runs finish for the grace period, give the rest back. A second one, a second later or more: give all back at
-once.
+SIGTERM or SIGINT: claim no more, let runs finish for the grace period, give the rest back. A second one, a second later or
+more: give all back at once.
 Exit codes: 0 ended as asked, 1 failed, 2 wrong configuration.
 `;
 

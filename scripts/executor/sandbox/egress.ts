@@ -34,6 +34,9 @@ const FORWARDER_MEGABYTES = 64;
 const FORWARDER_HEAP_MEGABYTES = 32;
 const FORWARDER_PROCESSES = 16;
 
+/** An app may try again and again; the log is for all. */
+const MAX_LOGGED = 1000;
+
 /** Starts the proxy of one run; null where its app may reach nothing. */
 export async function openEgress(
   spec: SandboxSpec,
@@ -42,12 +45,15 @@ export async function openEgress(
   if (!spec.network?.length) return null;
   const grants = spec.network.map(parseGrant).filter((grant) => typeof grant !== "string");
   const socket = join(spec.scratchDir, "egress.sock");
+  let logged = 0;
   try {
     const proxy = await startEgressProxy({
       ...settings.egress,
       socket,
       grants,
-      log: (event) => settings.logEgress?.(spec.id, event),
+      log: (event) => {
+        if (++logged <= MAX_LOGGED) settings.logEgress?.(spec.id, event);
+      },
     });
     return { socket, close: () => proxy.close() };
   } catch (error) {

@@ -1,6 +1,14 @@
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../testing/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "../../testing/assert.ts";
 import { ConfigError, readConfig } from "../config.ts";
+import { openWorkDir } from "../work_dir.ts";
 
 const GOOD = { SUPABASE_URL: "http://127.0.0.1:54321/", SUPABASE_SECRET_KEY: "sb_secret_x" };
 
@@ -79,4 +87,18 @@ Deno.test("the program explains itself and ends with 2 when it is not configured
     2,
     "executor: SUPABASE_URL is not set",
   ]);
+});
+
+Deno.test("a folder too deep for the sockets below it is refused at start, and left as it was", async () => {
+  const parent = await Deno.makeTempDir();
+  const deep = join(parent, "x".repeat(60));
+  try {
+    await Deno.mkdir(deep);
+    await assertRejects(() => openWorkDir(deep), ConfigError, "bytes too long for Unix sockets");
+    assertEquals([...Deno.readDirSync(deep)], []);
+    const workDir = await openWorkDir(parent);
+    await workDir.close();
+  } finally {
+    await Deno.remove(parent, { recursive: true });
+  }
 });

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { assert, assertEquals, assertStringIncludes } from "../../testing/assert.ts";
 import { isForeignAddress, isPublicAddress } from "../egress/addresses.ts";
 import { type Grant, isGranted, parseGrant } from "../egress/grants.ts";
+import { openEgress } from "../sandbox/egress.ts";
+import type { SandboxSpec } from "../sandbox/types.ts";
 import { type EgressEvent, type EgressOptions, startEgressProxy } from "../egress/proxy.ts";
 
 Deno.test("only addresses of the public Internet are public, in no disguise", () => {
@@ -223,6 +225,25 @@ Deno.test("what is not granted, and every address that is not public, is refused
   } finally {
     await world.close();
     await server.close();
+  }
+});
+
+Deno.test("an app that tries again and again does not fill the log", async () => {
+  const scratchDir = await Deno.makeTempDir();
+  let lines = 0;
+  const spec = { id: "a run", scratchDir, network: ["api.example.com"] } as SandboxSpec;
+  const egress = await openEgress(spec, { logEgress: () => lines++ });
+  const head = new TextEncoder().encode("CONNECT other.example.com:443 HTTP/1.1\r\n\r\n");
+  try {
+    for (let i = 0; i < 1100; i++) {
+      const connection = await Deno.connect({ transport: "unix", path: egress!.socket });
+      await connection.write(head);
+      assertStringIncludes(await new Response(connection.readable).text(), "403");
+    }
+    await eventually(() => lines === 1000);
+  } finally {
+    await egress!.close();
+    await Deno.remove(scratchDir, { recursive: true });
   }
 });
 
