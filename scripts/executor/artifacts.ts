@@ -3,7 +3,7 @@ import type { LogFile } from "./log_files.ts";
 import { isPart, type Progress } from "./log_shipper.ts";
 import { objectName, type Outputs, RESULT_NAME } from "./outputs.ts";
 import { metricData, METRICS_NAME } from "./reported_metrics.ts";
-import { type Output, persistently, type Run, type Service } from "./service.ts";
+import { type Output, persistently, type Run, type Service, storable } from "./service.ts";
 
 const MAX_ROW_NAME = 512;
 
@@ -158,6 +158,6 @@ function errorRow(run: Run, name: string, message: string): Output {
     run_id: run.id,
     output_type: "error",
     output_name: rowName(name),
-    output_data: { message },
+    output_data: { message: storable(message) },
   };
 }

@@ -116,6 +116,7 @@ export class Service {
       executor_id: this.executorId,
       attempt: run.attempt,
       ...finish,
+      error_message: storable(finish.error_message),
     });
   }
 
@@ -158,6 +159,7 @@ export class Service {
       executor_id: this.executorId,
       attempt: build.attempt,
       ...finish,
+      error_message: storable(finish.error_message),
     });
   }
 
@@ -266,6 +268,11 @@ export class Service {
     const answer = await this.#client.rpc(name as any, args as any);
     return check(answer as Answer<Database["public"]["Functions"][Name]["Returns"]>)!;
   }
+}
+
+/** The text without what Postgres keeps in none; messages may quote what an app wrote. */
+export function storable<Text extends string | undefined>(text: Text): Text {
+  return text?.replaceAll("\0", "\ufffd").toWellFormed() as Text;
 }
 
 /** Tries a call that may be repeated a few times, for as long as a blip lasts. */

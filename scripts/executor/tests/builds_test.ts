@@ -435,6 +435,7 @@ function hostileProjects(registry: Registry): [Entry[], string][] {
     [project({ dependencies: { "../x": "1.0.0" } }), "has the name"],
     [project({ dependencies: { left: "^2.0.0" } }), "it wants left ^2.0.0"],
     [[file("package.json", "{")], "package.json is refused: it is not valid JSON"],
+    [[file("package.json", "\0")], "package.json is refused: it is not valid JSON"],
     [
       [file("pnpm-lock.yaml", lock.replace(/integrity: [^}]*/, "tarball: http://192.0.2.1/x.tgz"))],
       "does not come from the registry",

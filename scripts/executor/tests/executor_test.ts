@@ -135,6 +135,18 @@ const CASES: Record<string, (world: World, executor: ExecutorProcess) => Promise
     const outputs = await world.outputs(run.id);
     assertEquals(outputs.map((each) => each.output_type), ["error", "file", "stderr", "stdout"]);
   },
+  "a result that is no text fails the run all the same": async (world, executor) => {
+    const source =
+      `require("fs").writeFileSync(process.env.STOWAGE_OUTPUT_DIR + "/result.json", "\\0");`;
+    const run = await finished(
+      world,
+      await world.app({ files: [{ name: "index.js", content: source }] }),
+    );
+    assertEquals([run.status, run.attempt], ["failed", 1], executor.text);
+    assert(run.error_message.startsWith("result.json is not valid JSON"), run.error_message);
+    const [error] = await world.outputs(run.id);
+    assertEquals([error.output_type, error.output_name], ["error", "result.json"]);
+  },
   "links among the outputs are not followed": async (world) => {
     const source = `const fs = require("fs"); const out = process.env.STOWAGE_OUTPUT_DIR;
       fs.symlinkSync("/etc/shadow", out + "/link"); fs.symlinkSync("/etc", out + "/folder");
