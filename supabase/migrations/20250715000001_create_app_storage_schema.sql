@@ -551,18 +551,23 @@ language plpgsql
 security definer -- asks for apps and companies whatever the caller sees
 set search_path = ''
 as $$
+declare
+  is_active boolean;
+  is_publisher boolean;
 begin
   -- One answer for every company that is not the caller's, or it would tell which apps strangers have.
   if private.is_service() or coalesce(p_company_id = any (private.my_company_ids()), false) then
     -- Whoever suspends the app or takes it away waits for this transaction and stops what comes of it, or is waited for.
     if p_may_wait then
-      perform from public.applications where id = p_app_id for share;
+      select status = 'active', publisher_company_id = p_company_id into is_active, is_publisher
+      from public.applications where id = p_app_id for share;
       perform from public.app_assignments where app_id = p_app_id and company_id = p_company_id for key share;
     else
-      perform from public.applications where id = p_app_id for share nowait;
+      select status = 'active', publisher_company_id = p_company_id into is_active, is_publisher
+      from public.applications where id = p_app_id for share nowait;
       perform from public.app_assignments where app_id = p_app_id and company_id = p_company_id for key share nowait;
     end if;
-    if private.can_run_app(p_app_id, p_company_id) then
+    if is_active and (is_publisher or found) then
       return;
     end if;
   end if;
@@ -659,7 +664,9 @@ begin
   end if;
   new.duration_ms := private.duration_ms(new.started_at, new.completed_at);
   perform private.check_run(new);
-  if (old.status, old.priority, old.run_after) is distinct from (new.status, new.priority, new.run_after) then
+  if (old.status, old.priority, old.run_after, old.attempt, old.executor_id)
+    is distinct from (new.status, new.priority, new.run_after, new.attempt, new.executor_id)
+  then
     perform private.leave_queue(old);
     perform private.join_queue(new);
   end if;

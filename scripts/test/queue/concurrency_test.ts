@@ -78,8 +78,8 @@ for (const batch of [1, 7]) {
       );
       assertEquals(rows, [{ status: "success", attempt: 1, runs: limits.length * runsEach }]);
       const { rows: [left] } = await client.query(
-        `select (select count(*) from private.waiting_runs)::integer as waiting,
-                (select count(*) from private.held_runs)::integer as held`,
+        `select (select count(*) from private.live_runs where not is_held)::integer as waiting,
+                (select count(*) from private.live_runs where is_held)::integer as held`,
       );
       assertEquals(left, { waiting: 0, held: 0 });
     });
@@ -145,8 +145,8 @@ Deno.test("of a claim and a cancellation at once, one wins, and nothing is left 
       `select count(*) filter (where status = 'running' and cancel_requested_at is not null)::integer as asked,
               count(*) filter (where status = 'cancelled')::integer as cancelled,
               count(*) filter (where status not in ('running', 'cancelled'))::integer as others,
-              (select count(*) from private.waiting_runs)::integer as waiting,
-              (select count(*) from private.held_runs)::integer as held
+              (select count(*) from private.live_runs where not is_held)::integer as waiting,
+              (select count(*) from private.live_runs where is_held)::integer as held
        from public.app_runs`,
     );
     assertEquals(result.asked, claimed.length);

@@ -10,12 +10,12 @@ update app_runs set lease_expires_at = 'infinity' where status = 'running';
 -- What is in the queue's tables is what app_runs says.
 create function pg_temp.queue_is_in_step() returns boolean language sql as $$
   select not exists (
-      select from app_runs r full join private.waiting_runs w on w.run_id = r.id
-      where (r.status = 'pending') is distinct from (w.run_id is not null)
-        or (w.run_id is not null and (w.rank, w.run_after) is distinct from (-r.priority, r.run_after)))
-    and not exists (
-      select from app_runs r full join private.held_runs h on h.run_id = r.id
-      where (r.status = 'running') is distinct from (h.run_id is not null))
+    select from (select * from app_runs where status in ('pending', 'running')) r
+    full join private.live_runs q on q.run_id = r.id
+    left join private.company_lanes l on l.lane = q.lane
+    where r.id is null or q.run_id is null or r.company_id <> l.company_id or q.attempt <> r.attempt
+      or q.is_held <> (r.status = 'running') or (q.is_held and q.executor_id <> r.executor_id)
+      or (not q.is_held and (q.rank, q.run_after) is distinct from (-r.priority, r.run_after)))
 $$;
 select ok(pg_temp.queue_is_in_step(), 'the world''s runs are in step');
 

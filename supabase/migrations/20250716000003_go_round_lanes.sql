@@ -1,0 +1,263 @@
+-- The ring of companies: which are looked at by claims, and what one takes from them (20250716000000 says how).
+
+create function private.unpark_lane(p_lane integer)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if exists (select from private.company_lanes where lane = p_lane and parked_until is not null) then
+    -- Somebody else has the row: a claim looks at parked_until soon.
+    update private.company_lanes set is_ready = true, parked_until = null
+    where lane = (
+      select lane from private.company_lanes
+      where lane = p_lane and parked_until is not null
+      for no key update skip locked);
+  end if;
+end;
+$$;
+comment on function private.unpark_lane is 'A run of the company ended: claims look at it again.';
+
+create function private.unpark_lanes()
+returns boolean
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  update private.company_lanes set is_ready = true, parked_until = null
+  where lane = any (array(
+    select l.lane from private.company_lanes l
+    where l.parked_until is not null
+      and (select count(*) from private.live_runs h where h.lane = l.lane and h.is_held) < l.max_concurrent_runs
+    for no key update skip locked));
+  return found;
+end;
+$$;
+comment on function private.unpark_lanes is
+  'Companies that were full for a claim which could not see that a run ended. True if there were any.';
+
+create function private.settle_lanes(p_lanes integer[])
+returns void
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  quiet record;
+begin
+  -- A request holds the row's lock until it commits: under the lock, what this does not see is not there.
+  for quiet in
+    select lane, max_concurrent_runs from private.company_lanes
+    where lane = any (p_lanes) and is_ready
+    for no key update skip locked
+  loop
+    if not exists (select from private.live_runs where lane = quiet.lane and not is_held and is_due) then
+      update private.company_lanes set is_ready = false where lane = quiet.lane;
+    elsif (select count(*) from private.live_runs where lane = quiet.lane and is_held) >= quiet.max_concurrent_runs then
+      update private.company_lanes
+      set is_ready = false, parked_until = clock_timestamp() + interval '250 milliseconds'
+      where lane = quiet.lane;
+    end if;
+  end loop;
+end;
+$$;
+comment on function private.settle_lanes is 'Takes lanes that gave a claim nothing out of the ring, if they are empty or full.';
+
+create function private.wake_lanes()
+returns void
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  woken integer[];
+begin
+  with due as (
+    select w.ctid as row_id, l.lane
+    from private.live_runs w
+    join private.company_lanes l on l.lane = w.lane
+    where not w.is_due and w.run_after <= now()
+    order by w.run_after
+    limit 1000
+    for no key update of l skip locked
+    for update of w skip locked
+  ),
+  moved as (
+    update private.live_runs w set is_due = true
+    where w.ctid = any (array(select row_id from due))
+    returning w.lane
+  )
+  select array_agg(distinct lane) into woken from moved;
+  update private.company_lanes set is_ready = true
+  where lane = any (woken) and not is_ready and parked_until is null;
+  update private.company_lanes set is_ready = true, parked_until = null
+  where lane = any (array(
+    select lane from private.company_lanes
+    where parked_until <= statement_timestamp()
+    for no key update skip locked));
+end;
+$$;
+comment on function private.wake_lanes is
+  'Runs whose time has come become due, and companies whose time is over are looked at again. Waits for nobody.';
+
+create function private.first_place()
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- A new connection begins anywhere, lest those that make one call each all begin with the same company.
+  return coalesce((select trunc(random() * max(lane)) from private.company_lanes), 0);
+end;
+$$;
+comment on function private.first_place is 'Where a connection that has claimed nothing yet enters the ring. Then stowage.lane says where it is.';
+
+create function private.look_again(tries integer)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if tries < 5 and (private.unpark_lanes() or exists (select from private.company_lanes where is_ready)) then
+    -- Others have these lanes, for as long as a commit takes.
+    perform pg_sleep(0.001 * tries);
+    return true;
+  end if;
+  return false;
+end;
+$$;
+comment on function private.look_again is 'Whether a claim that found nothing in a lap should go round once more, after a short pause.';
+
+create function private.take_waiting_runs(p_executor_id text, p_max_runs integer)
+returns uuid[]
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  lock_space constant integer := 1937010551;
+  -- A large claim takes several from each of fewer companies: it is cheaper, and leaves lanes to others.
+  lanes_at_once constant integer := 8 + p_max_runs / 100;
+  place integer := coalesce(nullif(current_setting('stowage.lane', true), '')::integer, private.first_place());
+  lanes integer[];
+  limits integer[];
+  share integer;
+  exhausted integer[] := '{}';
+  tries integer := 1;
+  taken uuid[];
+  taken_lanes integer[];
+  spent integer[];
+  runs uuid[] := '{}';
+  missing integer := p_max_runs;
+begin
+  loop
+    -- In the order of the ring, until enough are locked.
+    select array_agg(lane), array_agg(max_concurrent_runs) into lanes, limits
+    from (
+      select lane, max_concurrent_runs
+      from (
+        (select lane, max_concurrent_runs from private.company_lanes where is_ready and lane > place order by lane)
+        union all
+        (select lane, max_concurrent_runs from private.company_lanes where is_ready and lane <= place order by lane)
+      ) ring
+      where lane <> all (exhausted) and pg_try_advisory_xact_lock(lock_space, lane)
+      limit least(missing, lanes_at_once)
+    ) free;
+    if lanes is null then
+      exit when runs <> '{}' or not private.look_again(tries);
+      tries := tries + 1;
+      exhausted := '{}';
+      continue;
+    end if;
+
+    -- A new statement sees what the last holders of these locks committed.
+    share := (missing + cardinality(lanes) - 1) / cardinality(lanes);
+    with gone as (
+      update private.live_runs
+      set is_held = true, executor_id = p_executor_id, attempt = attempt + 1
+      where ctid = any (array(
+        select w.ctid
+        from unnest(lanes, limits) as l (lane, max_concurrent_runs),
+        lateral (
+          select q.ctid from private.live_runs q
+          where q.lane = l.lane and not q.is_held and q.is_due
+          order by q.rank, q.run_after, q.run_id
+          limit (
+            select greatest(0, least(share, l.max_concurrent_runs - count(*)))
+            from private.live_runs h where h.lane = l.lane and h.is_held)
+          for update skip locked
+        ) w
+        limit missing))
+      returning run_id, lane
+    )
+    select array_agg(g.run_id), array_agg(g.lane) into taken, taken_lanes from gone g;
+    runs := runs || taken;
+    missing := p_max_runs - coalesce(cardinality(runs), 0);
+    place := lanes[cardinality(lanes)];
+    exit when missing = 0;
+
+    spent := array(
+      select l.lane from unnest(lanes) as l (lane)
+      where (select count(*) from unnest(taken_lanes) as t (lane) where t.lane = l.lane) < share);
+    exhausted := exhausted || spent;
+    perform private.settle_lanes(spent);
+  end loop;
+
+  perform set_config('stowage.lane', place::text, false);
+  return runs;
+end;
+$$;
+comment on function private.take_waiting_runs is
+  'Has the executor hold up to so many due runs, round the ring of companies, and returns their ids.';
+
+create function private.take_waiting_run(p_executor_id text)
+returns uuid
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  lock_space constant integer := 1937010551;
+  place integer := coalesce(nullif(current_setting('stowage.lane', true), '')::integer, private.first_place());
+  wrapped boolean := false;
+  tries integer := 1;
+  run_limit integer;
+  taken uuid;
+begin
+  loop
+    -- In the order of the ring, until one is locked.
+    select lane, max_concurrent_runs into place, run_limit
+    from (
+      select lane, max_concurrent_runs from private.company_lanes where is_ready and lane > place order by lane
+    ) ring
+    where pg_try_advisory_xact_lock(lock_space, lane)
+    limit 1;
+    if not found then
+      place := 0;
+      if wrapped then
+        exit when not private.look_again(tries);
+        tries := tries + 1;
+      end if;
+      wrapped := true;
+      continue;
+    end if;
+    -- A new statement sees what the last holder of the lock committed.
+    update private.live_runs
+    set is_held = true, executor_id = p_executor_id, attempt = attempt + 1
+    where ctid = (
+      select q.ctid from private.live_runs q
+      where q.lane = place and not q.is_held and q.is_due
+        and (select count(*) from private.live_runs h where h.lane = place and h.is_held) < run_limit
+      order by q.rank, q.run_after, q.run_id
+      limit 1
+      for update skip locked)
+    returning run_id into taken;
+    exit when found;
+    perform private.settle_lanes(array[place]);
+  end loop;
+  perform set_config('stowage.lane', place::text, false);
+  return taken;
+end;
+$$;
+comment on function private.take_waiting_run is 'take_waiting_runs for one run, which most claims ask for: its id, or null.';

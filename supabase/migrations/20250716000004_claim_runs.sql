@@ -1,0 +1,95 @@
+-- Runs that executors claim.
+
+create function private.begin_claim(p_executor_id text, p_max_runs integer, p_lease interval)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  seen boolean;
+  some_due boolean;
+  next_unparking timestamptz;
+begin
+  if p_lease is null or p_lease not between '1 second' and '1 day' then
+    perform private.raise_error('SW001', 'lease takes 1 second to 1 day.', 'lease');
+  end if;
+  if coalesce(p_max_runs, 0) not between 1 and 1000 then
+    perform private.raise_error('SW001', 'max_runs takes 1 to 1000.', 'max_runs');
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    -- A snapshot from before the locks could not see what others hold.
+    raise feature_not_supported using message = 'Runs are claimed in read committed transactions.';
+  end if;
+  select
+    exists (select from public.executors where id = p_executor_id and last_seen_at >= now() - interval '1 second'),
+    exists (select from private.live_runs where not is_due and run_after <= now()),
+    (select min(parked_until) from private.company_lanes where parked_until is not null)
+  into seen, some_due, next_unparking;
+  if not seen then
+    perform private.see_executor(p_executor_id);
+  end if;
+  if some_due or next_unparking <= statement_timestamp() then
+    perform private.wake_lanes();
+  end if;
+  return next_unparking is not null;
+end;
+$$;
+comment on function private.begin_claim is
+  'What precedes every claim: inputs checked, the executor seen, lanes woken. Answers whether any lane is parked. '
+  'Errors: SW001 (lease, max_runs, executor_id).';
+
+create function private.start_runs(p_runs uuid[], p_executor_id text, p_lease interval)
+returns setof public.app_runs
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  perform set_config('stowage.queue', 'on', true);
+  return query
+    update public.app_runs r
+    set status = 'running', executor_id = p_executor_id, attempt = r.attempt + 1, started_at = now(),
+      lease_expires_at = now() + p_lease, updated_at = now()
+    where r.id = any (p_runs)
+    returning r.*;
+  perform set_config('stowage.queue', '', true);
+end;
+$$;
+comment on function private.start_runs is 'Runs that were moved to held become running.';
+
+create function private.claim_app_runs(p_executor_id text, p_max_runs integer, p_lease interval)
+returns setof public.app_runs
+language plpgsql
+security definer -- the queue's tables are nobody's
+set search_path = ''
+-- Few rows by their keys, whatever the planner remembers of tables that are empty at times.
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+  perform private.begin_claim(p_executor_id, p_max_runs, p_lease);
+  return query
+    select * from private.start_runs(
+      case when p_max_runs = 1 then array[private.take_waiting_run(p_executor_id)] else private.take_waiting_runs(p_executor_id, p_max_runs) end,
+      p_executor_id, p_lease) r
+    order by r.priority desc, r.run_after, r.id;
+end;
+$$;
+
+create function public.claim_app_runs(executor_id text, max_runs integer default 1, lease interval default '60 seconds')
+returns setof public.app_runs
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  return query select * from private.claim_app_runs($1, $2, $3);
+end;
+$$;
+comment on function public.claim_app_runs is
+  'For the service: up to max_runs waiting runs that are due become running, held by the executor until the lease ends. '
+  'Companies take turns, and none exceeds its max_concurrent_runs. Errors: SW001 (executor_id, max_runs, lease).';
+
+grant execute on function
+  private.claim_app_runs(text, integer, interval), public.claim_app_runs(text, integer, interval)
+to service_role;

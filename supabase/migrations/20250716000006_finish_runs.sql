@@ -1,0 +1,326 @@
+-- Runs that executors finish: one, many, or while they claim the next.
+
+create type private.run_result as (
+  run_id uuid, attempt integer, status text, error_message text, logs_path text, output_path text, metadata jsonb,
+  retry boolean);
+
+create function private.fail_run(result private.run_result, p_executor_id text)
+returns text
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  run public.app_runs;
+  next_run_after timestamptz;
+begin
+  select r.* into run
+  from private.live_runs h
+  join public.app_runs r on r.id = h.run_id
+  where h.run_id = result.run_id and h.executor_id = p_executor_id
+    and (result.attempt is null or h.attempt = result.attempt)
+  for update of h
+  for no key update of r;
+  if not found then
+    return 'not_held';
+  end if;
+  if (coalesce(result.retry, false) or run.retry_failures)
+    and run.attempt < run.max_attempts and run.cancel_requested_at is null
+  then
+    next_run_after := now() + private.retry_delay(run.attempt);
+  end if;
+  perform private.end_hold(run.id, next_run_after, run.attempt);
+  perform set_config('stowage.queue', 'on', true);
+  update public.app_runs
+  set
+    status = case when next_run_after is null then result.status else 'pending' end,
+    completed_at = case when next_run_after is null then greatest(now(), started_at) end,
+    duration_ms = case when next_run_after is null then private.duration_ms(started_at, greatest(now(), started_at)) end,
+    lease_expires_at = null,
+    updated_at = now(),
+    run_after = coalesce(next_run_after, run_after),
+    attempt_history = case when next_run_after is null then attempt_history
+      else attempt_history || private.attempt_entry(run, result.status, left(result.error_message, 1000)) end,
+    error_message = left(result.error_message, 10000),
+    logs_path = coalesce(result.logs_path, logs_path),
+    output_path = coalesce(result.output_path, output_path),
+    metadata = metadata || coalesce(result.metadata, '{}')
+  where id = run.id
+  returning * into run;
+  perform set_config('stowage.queue', '', true);
+  perform private.check_run(run);
+  return case when next_run_after is null then 'finished' else 'retrying' end;
+end;
+$$;
+comment on function private.fail_run is 'finish_app_run for failed and timeout, which may be tried again.';
+
+create function private.finish_app_runs(p_executor_id text, p_results jsonb)
+returns json
+language plpgsql
+security definer -- the queue's tables are nobody's
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+-- Few rows of a large table, by their ids, in the order in which they come.
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  results private.run_result[];
+  result private.run_result;
+  ids uuid[];
+  outcomes text[];
+  finished uuid[];
+  freed integer[];
+begin
+  if p_results is null or jsonb_typeof(p_results) <> 'array' or jsonb_array_length(p_results) > 1000 then
+    perform private.raise_error('SW001', 'results takes an array of at most 1000 results.', 'results');
+  end if;
+  -- All are locked in the order of ids, as heartbeats lock them.
+  results := array(select r from jsonb_populate_recordset(null::private.run_result, p_results) r order by r.run_id);
+  if exists (
+    select from unnest(results) r
+    where coalesce(r.status not in ('success', 'failed', 'cancelled', 'timeout'), true)
+  ) then
+    perform private.raise_error('SW001', 'status takes success, failed, cancelled or timeout.', 'status');
+  end if;
+
+  -- What may be tried again is asked one by one.
+  if exists (select from unnest(results) r where r.status in ('failed', 'timeout')) then
+    foreach result in array results loop
+      ids := ids || result.run_id;
+      outcomes := outcomes || case
+        when result.status in ('failed', 'timeout') then private.fail_run(result, p_executor_id)
+        else private.finish_app_runs(p_executor_id, jsonb_build_array(to_jsonb(result))) ->> result.run_id::text
+      end;
+    end loop;
+    return (select json_object_agg(o.run_id, o.outcome) from unnest(ids, outcomes) as o (run_id, outcome));
+  end if;
+
+  perform set_config('stowage.queue', 'on', true);
+  -- Lateral, lest the plan begin with what is held, when once there was little of it.
+  with mine as materialized (
+    select h.row_id, h.lane, d.run_id, d.status, d.error_message, d.logs_path, d.output_path, d.metadata
+    from unnest(results) d,
+    lateral (
+      select q.ctid as row_id, q.lane from private.live_runs q
+      where q.run_id = d.run_id and q.executor_id = p_executor_id
+        and (d.attempt is null or q.attempt = d.attempt)
+      for update
+    ) h
+  ),
+  gone as (
+    delete from private.live_runs where ctid = any (array(select row_id from mine))
+  ),
+  done as (
+    update public.app_runs r
+    set
+      status = d.status,
+      completed_at = greatest(now(), r.started_at),
+      duration_ms = extract(epoch from greatest(now(), r.started_at) - r.started_at) * 1000,
+      lease_expires_at = null,
+      updated_at = now(),
+      error_message = left(d.error_message, 10000),
+      logs_path = coalesce(d.logs_path, r.logs_path),
+      output_path = coalesce(d.output_path, r.output_path),
+      metadata = case when d.metadata is null then r.metadata else r.metadata || d.metadata end
+    from mine d
+    where r.id = d.run_id
+    returning r.id, d.lane,
+      case when d.logs_path is not null or d.output_path is not null or d.metadata is not null
+        then private.check_run(r) end
+  )
+  select array_agg(id), array_agg(distinct lane) into finished, freed from done;
+  perform set_config('stowage.queue', '', true);
+  if exists (select from private.company_lanes where parked_until is not null and lane = any (freed)) then
+    perform private.unpark_lane(lane) from unnest(freed) lane;
+  end if;
+  return (
+    select coalesce(json_object_agg(r.run_id,
+      case when cardinality(finished) = cardinality(results) or r.run_id = any (finished) then 'finished' else 'not_held' end), '{}')
+    from unnest(results) r);
+end;
+$$;
+
+create function public.finish_app_runs(executor_id text, results jsonb)
+returns json
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  return private.finish_app_runs($1, $2);
+end;
+$$;
+comment on function public.finish_app_runs is
+  'For the service: ends many runs. results: an array of objects with the inputs of finish_app_run. Answers an object: '
+  'run id to finished, retrying or not_held. Errors: SW001 (results, status), 23514 (paths): then nothing changed.';
+
+create function private.finish_app_run(
+  p_run_id uuid, p_executor_id text, p_status text, p_error_message text, p_logs_path text, p_output_path text,
+  p_metadata jsonb, p_retry boolean, p_attempt integer)
+returns text
+language plpgsql
+security definer -- the queue's tables are nobody's
+set search_path = ''
+as $$
+declare
+  result constant private.run_result :=
+    (p_run_id, p_attempt, p_status, p_error_message, p_logs_path, p_output_path, p_metadata, p_retry);
+begin
+  if p_run_id is null then
+    return 'not_held';
+  end if;
+  return private.finish_app_runs(p_executor_id, jsonb_build_array(to_jsonb(result))) ->> p_run_id::text;
+end;
+$$;
+
+create function public.finish_app_run(
+  run_id uuid,
+  executor_id text,
+  status text,
+  error_message text default null,
+  logs_path text default null,
+  output_path text default null,
+  metadata jsonb default '{}',
+  retry boolean default false,
+  attempt integer default null)
+returns text
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  return private.finish_app_run($1, $2, $3, $4, $5, $6, $7, $8, $9);
+end;
+$$;
+comment on function public.finish_app_run is
+  'For the service: ends a run that the executor holds. Answers finished; retrying, if attempts are left and retry was '
+  'asked for here or, as retry_failures, by the run; not_held, if the run is another''s or over, and nothing changed. '
+  'Errors: SW001 (status), 23514 (paths).';
+
+create function private.take_turn(
+  p_executor_id text, result private.run_result, p_lease interval, p_some_parked boolean)
+returns json
+language plpgsql
+set search_path = ''
+as $$
+declare
+  finished uuid;
+  taken uuid;
+  freed integer;
+  claimed json;
+begin
+  delete from private.live_runs h
+  where h.run_id = result.run_id and h.executor_id = p_executor_id
+    and (result.attempt is null or h.attempt = result.attempt)
+  returning h.run_id, h.lane into finished, freed;
+  if p_some_parked then
+    perform private.unpark_lane(freed);
+  end if;
+  taken := private.take_waiting_run(p_executor_id);
+
+  -- Two runs, one statement: its start costs more than a row.
+  perform set_config('stowage.queue', 'on', true);
+  with changed as (
+    update public.app_runs
+    set
+      status = case when id = taken then 'running' else result.status end,
+      executor_id = p_executor_id,
+      attempt = case when id = taken then attempt + 1 else attempt end,
+      started_at = case when id = taken then now() else started_at end,
+      lease_expires_at = case when id = taken then now() + p_lease end,
+      completed_at = case when id = finished then greatest(now(), started_at) end,
+      duration_ms = case when id = finished
+        then extract(epoch from greatest(now(), started_at) - started_at) * 1000 end,
+      updated_at = now(),
+      error_message = case when id = finished then left(result.error_message, 10000) else error_message end,
+      logs_path = case when id = finished then coalesce(result.logs_path, logs_path) else logs_path end,
+      output_path = case when id = finished then coalesce(result.output_path, output_path) else output_path end,
+      metadata = case when id = finished and result.metadata is not null then metadata || result.metadata else metadata end
+    where id = any (array[finished, taken])
+    returning id, app_id, company_id, version, build_id, run_type, config, metadata, priority, attempt, max_attempts,
+      lease_expires_at
+  )
+  select json_build_array(row_to_json(changed)) into claimed from changed where id = taken;
+  perform set_config('stowage.queue', '', true);
+  if finished is not null
+    and (result.logs_path is not null or result.output_path is not null or result.metadata is not null)
+  then
+    perform private.check_run(r) from public.app_runs r where r.id = finished;
+  end if;
+  return json_build_object(
+    'finished', json_build_object(result.run_id, case when finished is null then 'not_held' else 'finished' end),
+    'claimed', coalesce(claimed, '[]'));
+end;
+$$;
+comment on function private.take_turn is
+  'finish_and_claim_app_runs for one run that is not tried again, and one that is claimed: what executors ask for most.';
+
+create function private.finish_and_claim_app_runs(p_executor_id text, p_results jsonb, p_max_runs integer, p_lease interval)
+returns json
+language plpgsql
+security definer -- the queue's tables are nobody's
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+-- Few rows by their keys, whatever the planner remembers of tables that are empty at times.
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  result private.run_result;
+  some_parked boolean;
+  taken uuid[];
+  finished json;
+  claimed json;
+begin
+  some_parked := private.begin_claim(p_executor_id, p_max_runs, p_lease);
+  if p_max_runs = 1 and jsonb_typeof(p_results) = 'array' and jsonb_array_length(p_results) = 1 then
+    result := jsonb_populate_record(null::private.run_result, p_results -> 0);
+    if result.run_id is not null and result.status in ('success', 'cancelled') then
+      return private.take_turn(p_executor_id, result, p_lease, some_parked);
+    end if;
+  end if;
+  finished := private.finish_app_runs(p_executor_id, p_results);
+  taken := case when p_max_runs = 1 then array[private.take_waiting_run(p_executor_id)]
+    else private.take_waiting_runs(p_executor_id, p_max_runs) end;
+  -- As start_runs, but for the answer: functions that return many wide rows put them down in between.
+  perform set_config('stowage.queue', 'on', true);
+  with started as (
+    update public.app_runs r
+    set status = 'running', executor_id = p_executor_id, attempt = r.attempt + 1, started_at = now(),
+      lease_expires_at = now() + p_lease, updated_at = now()
+    where r.id = any (taken)
+    returning r.id, r.app_id, r.company_id, r.version, r.build_id, r.run_type, r.config, r.metadata, r.priority,
+      r.attempt, r.max_attempts, r.lease_expires_at
+  )
+  select json_agg(s) into claimed from started s;
+  perform set_config('stowage.queue', '', true);
+  return json_build_object('finished', finished, 'claimed', coalesce(claimed, '[]'));
+end;
+$$;
+
+create function public.finish_and_claim_app_runs(
+  executor_id text, results jsonb, max_runs integer default 1, lease interval default '60 seconds')
+returns json
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  return private.finish_and_claim_app_runs($1, $2, $3, $4);
+end;
+$$;
+comment on function public.finish_and_claim_app_runs is
+  'For the service: finish_app_runs, then claim_app_runs, in one call: {"finished": {run id: outcome}, "claimed": [run, …]}, '
+  'where a run has what it takes to execute it. '
+  'Errors: those of both; then nothing changed.';
+
+grant execute on function
+  private.finish_app_run(uuid, text, text, text, text, text, jsonb, boolean, integer),
+  public.finish_app_run(uuid, text, text, text, text, text, jsonb, boolean, integer),
+  private.finish_app_runs(text, jsonb), public.finish_app_runs(text, jsonb),
+  private.finish_and_claim_app_runs(text, jsonb, integer, interval),
+  public.finish_and_claim_app_runs(text, jsonb, integer, interval)
+to service_role;
