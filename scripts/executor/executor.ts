@@ -124,6 +124,7 @@ export class Executor {
       extend: (ids, leaseMs) => service.extendLeases(ids, leaseMs),
       release: (ids) => service.release(ids),
       finish: (run, finish) => service.finish(run, finish),
+      finishAndClaim: (run, finish, leaseMs) => service.finishAndClaim(run, finish, leaseMs),
       execute: (run, held) => executeRun(run, context, held.signals),
       describe: (run) => ({ app: run.app_id, version: run.version, company: run.company_id }),
     };

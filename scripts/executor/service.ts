@@ -5,7 +5,23 @@ import { retry } from "./backoff.ts";
 import type { Lease } from "./heartbeat.ts";
 
 type Tables = Database["public"]["Tables"];
-export type Run = Database["public"]["Functions"]["claim_app_runs"]["Returns"][number];
+/** What it takes to execute a run. */
+export type Run = Pick<
+  Database["public"]["Functions"]["claim_app_runs"]["Returns"][number],
+  | "id"
+  | "app_id"
+  | "company_id"
+  | "version"
+  | "build_id"
+  | "run_type"
+  | "config"
+  | "metadata"
+  | "priority"
+  | "attempt"
+  | "max_attempts"
+  | "attempt_history"
+  | "lease_expires_at"
+>;
 export type Build = Database["public"]["Functions"]["claim_app_builds"]["Returns"][number];
 /** A successful build, as far as a run needs it. */
 export type ReadyBuild = Pick<
@@ -118,6 +134,21 @@ export class Service {
       ...finish,
       error_message: storable(finish.error_message),
     });
+  }
+
+  /** Finishes the run and claims another in its place, in one call: what finish answers, and the run if there is one. */
+  async finishAndClaim(
+    run: Run,
+    finish: Finish,
+    leaseMs: number,
+  ): Promise<{ answer: string; claimed: Run[] }> {
+    const { finished, claimed } = await this.#rpc("finish_and_claim_app_runs", {
+      executor_id: this.executorId,
+      results: [{ run_id: run.id, attempt: run.attempt, ...finish }] as Json,
+      max_runs: 1,
+      lease: interval(leaseMs),
+    }) as unknown as { finished: Record<string, string>; claimed: Run[] };
+    return { answer: finished[run.id], claimed };
   }
 
   async release(runIds: string[]): Promise<void> {

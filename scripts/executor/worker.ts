@@ -26,6 +26,12 @@ export interface Kind<Item extends WorkItem, Finish extends AnyFinish> {
   release(ids: string[]): Promise<void>;
   /** `finished`, `retrying`, or `not_held` when it is another's by now. */
   finish(item: Item, finish: Finish): Promise<string>;
+  /** The same, and a claim of the next one in the same call, where there is such a call. */
+  finishAndClaim?(
+    item: Item,
+    finish: Finish,
+    leaseMs: number,
+  ): Promise<{ answer: string; claimed: Item[] }>;
   /** Never throws. */
   execute(item: Item, held: Held<Item>): Promise<Conclusion<Finish>>;
   /** What the log says when it starts. */
@@ -123,7 +129,8 @@ export class Worker<Item extends WorkItem, Finish extends AnyFinish> {
 
   #room(): number {
     if (this.options.mode === "once") return this.#claimed > 0 ? 0 : 1;
-    return this.options.slots - this.#held.size;
+    // What was claimed in the place of one that ends is held beside it for a moment.
+    return Math.max(0, this.options.slots - this.#held.size);
   }
 
   /** How many were claimed; null if the server could not be asked. */
@@ -142,6 +149,11 @@ export class Worker<Item extends WorkItem, Finish extends AnyFinish> {
       });
       return null;
     }
+    return await this.#take(items, asked);
+  }
+
+  /** Begins what was claimed, or gives it back if it came too late. How many were begun. */
+  async #take(items: Item[], asked: number): Promise<number> {
     this.telemetry.claimed(this.kind.name, items.length);
     if (this.#stopping.signal.aborted && items.length > 0) {
       await this.#release(items.map(({ id }) => id));
@@ -207,9 +219,31 @@ export class Worker<Item extends WorkItem, Finish extends AnyFinish> {
       held.over = true;
       return "released";
     }
-    const answer = await this.#finish(held, conclusion.finish);
+    const goesOn = conclusion.infrastructure === undefined && this.#failures === 0 &&
+      this.options.mode !== "once" && !this.#stopping.signal.aborted;
+    const answer = (goesOn ? await this.#finishAndClaim(held, conclusion.finish) : null) ??
+      await this.#finish(held, conclusion.finish);
     held.over = true;
     return answer;
+  }
+
+  /** Says how it ended and claims the next one; null if it did not come to that, and is to be said alone. */
+  async #finishAndClaim(held: Held<Item>, finish: Finish): Promise<string | null> {
+    const asked = performance.now();
+    try {
+      const turn = await this.kind.finishAndClaim?.(held.item, finish, this.options.leaseMs);
+      if (!turn) return null;
+      held.over = true;
+      await this.#take(turn.claimed, asked);
+      return turn.answer;
+    } catch (error) {
+      this.telemetry.failed("finish");
+      this.log.warn("finish failed", {
+        [this.kind.name]: held.item.id,
+        error: (error as Error).message,
+      });
+      return null;
+    }
   }
 
   /** Says how it ended, again and again until the server has heard it or it is another's. */

@@ -241,7 +241,7 @@ begin
       metadata = case when id = finished and result.metadata is not null then metadata || result.metadata else metadata end
     where id = any (array[finished, taken])
     returning id, app_id, company_id, version, build_id, run_type, config, metadata, priority, attempt, max_attempts,
-      lease_expires_at
+      attempt_history, lease_expires_at
   )
   select json_build_array(row_to_json(changed)) into claimed from changed where id = taken;
   perform set_config('stowage.queue', '', true);
@@ -293,7 +293,7 @@ begin
       lease_expires_at = now() + p_lease, updated_at = now()
     where r.id = any (taken)
     returning r.id, r.app_id, r.company_id, r.version, r.build_id, r.run_type, r.config, r.metadata, r.priority,
-      r.attempt, r.max_attempts, r.lease_expires_at
+      r.attempt, r.max_attempts, r.attempt_history, r.lease_expires_at
   )
   select json_agg(s) into claimed from started s;
   perform set_config('stowage.queue', '', true);

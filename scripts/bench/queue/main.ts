@@ -1,7 +1,13 @@
 /**
- * `npm run bench -- queue [--quick] [--json] [--strict]`: the run queue against Graphile Worker and pg-boss, on one
- * durable Postgres, in rounds that alternate. Prints ratios (median of the rounds' ratios), and writes
- * docs/queue-benchmark.svg unless it is quick. --strict: exits with 1 when a target is missed.
+ * `npm run bench -- queue [options]`: the run queue against Graphile Worker and pg-boss, on one durable Postgres, in
+ * rounds that alternate. Prints ratios (median of the rounds' ratios), and writes docs/bench-queue.svg after a whole run.
+ *
+ *   --quick              small sizes, no chart
+ *   --json               prints the figures as JSON instead of a table
+ *   --strict             exits with 1 when a target is missed
+ *   --only PART,…        of skew, enqueue, loads, starts, claims
+ *   --rounds N           how many rounds each measurement has
+ *   --pending N,…        depths of the backlog for the latency of claims
  */
 import { parseArgs } from "node:util";
 import { projectPath } from "../../stack/project.ts";
@@ -14,6 +20,7 @@ import {
   GRAPHILE_BATCHED,
   latencyRow,
   printTable,
+  type Row,
   skewIsFair,
   throughputRow,
 } from "./report.ts";
@@ -24,10 +31,19 @@ import {
   measureLoads,
   measureStarts,
   QUICK,
+  type Size,
 } from "./scenarios.ts";
 import { startBenchServer } from "./server.ts";
 import { measureSkew } from "./skew.ts";
 import { createStowage } from "./stowage.ts";
+
+const PARTS = ["skew", "enqueue", "loads", "starts", "claims"];
+
+function whole(option: string, text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new Error(`--${option} takes whole numbers from 1, not ${text}.`);
+}
 
 const { values: options } = parseArgs({
   args: Deno.args.filter((arg) => arg !== "queue"),
@@ -35,9 +51,22 @@ const { values: options } = parseArgs({
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     strict: { type: "boolean", default: false },
+    only: { type: "string" },
+    rounds: { type: "string" },
+    pending: { type: "string" },
   },
 });
-const size = options.quick ? QUICK : FULL;
+const size: Size = { ...(options.quick ? QUICK : FULL) };
+if (options.rounds) size.rounds = whole("rounds", options.rounds);
+if (options.pending) {
+  size.depths = options.pending.split(",")
+    .map((depth) => ({ pending: whole("pending", depth), finished: 0 }));
+}
+const parts = options.only?.split(",") ?? PARTS;
+for (const part of parts) {
+  if (!PARTS.includes(part)) throw new Error(`--only takes ${PARTS.join(", ")}; not ${part}.`);
+}
+const isWhole = !options.quick && !options.only && !options.pending;
 const tell = (line: string) => {
   if (!options.json) console.error(`  ${line}`);
 };
@@ -52,29 +81,27 @@ const withoutBatches = [stowage, graphile, pgBoss];
 let ok = true;
 try {
   for (const contender of everyone) await contender.start();
-  const skew = await measureSkew(server.url, size.skewBacklog);
-  tell("skew");
-  const enqueuing = await measureEnqueuing(withoutBatches, size);
-  tell("enqueue");
-  const loads = await measureLoads(
-    (load: Load) => load.batch === 1 ? withoutBatches : [stowage, batched, pgBoss],
-    size,
-    tell,
-  );
-  const starts = await measureStarts(withoutBatches, size);
-  const claims = await measureClaims(withoutBatches, size, tell);
-  const rows = [
-    ...enqueuing.map(throughputRow),
-    ...loads.map(throughputRow),
-    ...[starts, ...claims].flatMap((one) => [latencyRow(one, 0.5), latencyRow(one, 0.99)]),
+  const rows: Row[] = [];
+  const skew = parts.includes("skew") ? await measureSkew(server.url, size.skewBacklog) : null;
+  if (skew) tell("skew");
+  if (parts.includes("enqueue")) {
+    rows.push(...(await measureEnqueuing(withoutBatches, size)).map(throughputRow));
+    tell("enqueue");
+  }
+  if (parts.includes("loads")) {
+    const contendersOf = (load: Load) =>
+      load.batch === 1 ? withoutBatches : [stowage, batched, pgBoss];
+    rows.push(...(await measureLoads(contendersOf, size, tell)).map(throughputRow));
+  }
+  const latencies = [
+    ...parts.includes("starts") ? [await measureStarts(withoutBatches, size)] : [],
+    ...parts.includes("claims") ? await measureClaims(withoutBatches, size, tell) : [],
   ];
-  ok = rows.every((row) => row.met) && skewIsFair(skew);
+  rows.push(...latencies.flatMap((one) => [latencyRow(one, 0.5), latencyRow(one, 0.99)]));
+  ok = rows.every((row) => row.met) && (!skew || skewIsFair(skew));
   if (options.json) console.log(JSON.stringify({ rows, skew, ok }, null, 2));
   else printTable(rows, skew);
-  if (!options.quick) {
-    await Deno.mkdir(projectPath("docs"), { recursive: true });
-    await Deno.writeTextFile(projectPath("docs/queue-benchmark.svg"), drawChart(rows));
-  }
+  if (isWhole) await Deno.writeTextFile(projectPath("docs/bench-queue.svg"), drawChart(rows));
   for (const contender of everyone) await contender.stop();
 } finally {
   await server.stop();

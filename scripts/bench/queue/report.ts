@@ -70,7 +70,7 @@ export function skewIsFair(skew: Skew): boolean {
 }
 
 /** A table for people; ratios in the cells, our own figure beside. */
-export function printTable(rows: Row[], skew: Skew): void {
+export function printTable(rows: Row[], skew: Skew | null): void {
   const peers = [GRAPHILE, GRAPHILE_BATCHED, PGBOSS];
   const cells = rows.map((row) => [
     row.name,
@@ -95,6 +95,7 @@ export function printTable(rows: Row[], skew: Skew): void {
   for (const row of [head, ...cells]) {
     console.log(row.map((cell, i) => cell.padEnd(widths[i])).join("  ").trimEnd());
   }
+  if (!skew) return;
   console.log(
     `\nSkew: of ${skew.served} runs served until 199 companies were done, ` +
       `${(skew.bigShare * 100).toFixed(2)} % were of the company with the backlog (≤ 2 %). ` +

@@ -149,10 +149,9 @@ export function createStowage(url: string): Contender {
       await clients[connection].query({ ...REQUEST, values: [appId, companyId] });
     },
     async enqueueMany(count) {
-      const runs = Array.from({ length: count }, () => ({
-        app_id: appId,
-        company_id: companyIds[turn++ % COMPANIES],
-      }));
+      // Of one company, as those who ask are; the next call is another's.
+      const company_id = companyIds[turn++ % COMPANIES];
+      const runs = Array.from({ length: count }, () => ({ app_id: appId, company_id }));
       await clients[0].query({ ...REQUEST_MANY, values: [JSON.stringify(runs)] });
     },
     run: work,
