@@ -112,10 +112,10 @@ begin
   perform set_config('stowage.queue', 'on', true);
   insert into public.app_runs (
     app_id, company_id, version, run_type, config, priority, run_after, idempotency_key, max_attempts, retry_failures,
-    retry_of)
+    retry_of, requested_by)
   values (
     p_app_id, p_company_id, run_version, p_run_type, p_config, p_priority, run_at, p_idempotency_key, p_max_attempts,
-    coalesce(p_retry_failures, false), p_retry_of)
+    coalesce(p_retry_failures, false), p_retry_of, case when not is_service then auth.uid() end)
   returning * into run;
   perform set_config('stowage.queue', '', true);
   -- Most keep these rules, which are the only ones left that what was asked for can break.
@@ -239,7 +239,7 @@ begin
     insert into public.app_runs (
       id, app_id, company_id, version, run_type, config, priority, run_after, max_attempts, retry_failures, requested_by)
     select id, app_id, company_id, run_version, run_type, config, priority, run_at, max_attempts,
-      coalesce(retry_failures, false), (select auth.uid())
+      coalesce(retry_failures, false), case when not is_service then (select auth.uid()) end
     from asked
   ),
   waiting as (
