@@ -23,7 +23,7 @@ export interface Size {
 }
 
 export const FULL: Size = {
-  rounds: 5,
+  rounds: 4,
   scale: 1,
   depths: [
     { pending: 10_000, finished: 0 },
