@@ -8,7 +8,7 @@ import { LogFile } from "./log_files.ts";
 import { LogShipper } from "./log_shipper.ts";
 import { packTree } from "./pack.ts";
 import type { LimitBounds } from "./sandbox/limits.ts";
-import { type Build, type BuildFinish, persistently, type Service } from "./service.ts";
+import { type Build, type BuildFinish, persistently, type Service, storable } from "./service.ts";
 import { needsInstall, pullSource, readSource, requireEntrypoint } from "./source.ts";
 import { makeRunDir, type RunDir } from "./work_dir.ts";
 import { MAX_FILE_BYTES } from "../../supabase/functions/_shared/limits.ts";
@@ -62,7 +62,7 @@ async function executeLogged(
   const log = await LogFile.create(`${dir.config}.log`, LOG_BYTES);
   const folder = `app_${build.app_id}/builds/${build.id}`;
   const shipper = LogShipper.whole(context.service, log, `${folder}/build.log`, signals.lost);
-  const say = (text: string) => log.append(new TextEncoder().encode(`${text}\n`));
+  const say = (text: string) => log.append(new TextEncoder().encode(`${storable(text)}\n`));
   let finish: BuildFinish;
   try {
     finish = await execute(build, context, signals.stop, dir, log, say);
