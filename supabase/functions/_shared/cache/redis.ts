@@ -24,6 +24,8 @@ export class RedisBackend implements CacheBackend {
   readonly name = "redis";
   #client: ReturnType<typeof createClient>;
   #pausedUntil = 0;
+  /** It could not be told of a change: once it answers again, all that it holds is old. */
+  #owed = false;
 
   constructor(url: string) {
     this.#client = createClient({
@@ -41,6 +43,7 @@ export class RedisBackend implements CacheBackend {
   }
 
   async look<T>(key: string, tag: string): Promise<{ value?: T; stamp: string }> {
+    if (this.#owed) await this.#forgetAll();
     const [text, ofTag, ofAll] = await this.#command(() =>
       this.#client.mGet([`${PREFIX}entry:${key}`, `${PREFIX}stamp:${tag}`, `${PREFIX}all`])
     );
@@ -60,7 +63,20 @@ export class RedisBackend implements CacheBackend {
   }
 
   async invalidate(tag?: string): Promise<void> {
-    const key = tag === undefined ? `${PREFIX}all` : `${PREFIX}stamp:${tag}`;
+    try {
+      await this.#increment(tag === undefined ? `${PREFIX}all` : `${PREFIX}stamp:${tag}`);
+    } catch (error) {
+      this.#owed = true;
+      throw error;
+    }
+  }
+
+  async #forgetAll(): Promise<void> {
+    await this.#increment(`${PREFIX}all`);
+    this.#owed = false;
+  }
+
+  async #increment(key: string): Promise<void> {
     await this.#command(() => this.#client.multi().incr(key).expire(key, STAMP_SECONDS).exec());
   }
 
