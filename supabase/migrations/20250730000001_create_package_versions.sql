@@ -24,6 +24,7 @@ create table public.package_versions (
   resolution jsonb constraint package_versions_resolution_object check (private.is_object(resolution)),
   resolved_at timestamptz,
   download_count bigint not null default 0,
+  import_run uuid,
   created_by uuid default auth.uid() references auth.users (id) on delete set null,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -50,6 +51,8 @@ comment on column public.package_versions.storage_path is 'Object in the bucket 
 comment on column public.package_versions.size is 'Bytes of the YAML.';
 comment on column public.package_versions.status_reason is 'Why it was deprecated or archived, for those who use it.';
 comment on column public.package_versions.dependencies_parsed_at is 'Null until package_dependencies says what it needs.';
+comment on column public.package_versions.import_run is
+  'The import that brought it, which the service may take back; null for what was published here, which nobody deletes.';
 comment on column public.package_versions.resolution is 'What its dependencies resolved to at resolved_at: {"namespace/name": "version"}.';
 
 create table public.package_files (
@@ -116,6 +119,7 @@ comment on column public.package_version_changes.version_id is 'Null when the pa
 
 create index package_versions_company_id_idx on public.package_versions (company_id);
 create index package_versions_created_by_idx on public.package_versions (created_by);
+create index package_versions_import_run_idx on public.package_versions (import_run) where import_run is not null;
 create index package_versions_unparsed_idx on public.package_versions (created_at) where dependencies_parsed_at is null;
 create unique index package_files_version_id_path_key on public.package_files (version_id, lower(path));
 create index package_dependencies_dependents_idx on public.package_dependencies (dependency_namespace, dependency_name);
@@ -173,8 +177,8 @@ comment on function private.guard_package_content is
 create trigger guard_package_content before update on public.package_versions
   for each row when (
     old.status <> 'draft'
-    and (old.id, old.package_id, old.version, old.sha256, old.size, old.published_at)
-      is distinct from (new.id, new.package_id, new.version, new.sha256, new.size, new.published_at))
+    and (old.id, old.package_id, old.version, old.sha256, old.size, old.published_at, old.import_run)
+      is distinct from (new.id, new.package_id, new.version, new.sha256, new.size, new.published_at, new.import_run))
   execute function private.guard_package_content();
 
 create function private.change_package_version_status()
@@ -210,6 +214,9 @@ language plpgsql
 set search_path = ''
 as $$
 begin
+  if old.import_run is not null and private.is_service() then
+    return old;
+  end if;
   perform private.raise_error('SW022',
     format('Version %s is %s: what was published is archived, never deleted.', old.version, old.status), 'status');
   return null;

@@ -85,7 +85,8 @@ begin
   values (
     p_namespace, p_name, coalesce(p_details ->> 'kind', 'manifest'),
     coalesce(p_details ->> 'visibility', case when owner.is_reserved then 'public' else 'private' end), p_actor)
-  on conflict (namespace, name_key) do nothing;
+  -- Whichever unique index notices first.
+  on conflict do nothing;
   -- Publications of one package take turns here.
   select * into package from public.packages p
   where p.namespace = p_namespace and p.name_key = private.package_name_key(p_name)
@@ -126,9 +127,11 @@ begin
     select f.storage_path from public.package_files f where f.version_id = existing.id and f.storage_path is not null);
   delete from public.package_versions where id = existing.id;
   insert into public.package_versions as v (
-    package_id, version, yaml_content, storage_path, sha256, size, created_by, dependencies_parsed_at, resolution, resolved_at)
+    package_id, version, yaml_content, storage_path, sha256, size, created_by, import_run, dependencies_parsed_at, resolution,
+    resolved_at)
   values (
     package.id, p_version, p_yaml_content, p_storage_path, p_sha256, p_size, p_actor,
+    (p_details ->> 'import_run')::uuid,
     case when p_dependencies is not null then now() end,
     p_details -> 'resolution', case when p_details -> 'resolution' is not null then now() end)
   returning * into made;
@@ -168,7 +171,7 @@ as $$ select * from private.publish_package($1, $2, $3, $4, $5, $6, $7, $8, $9, 
 comment on function public.publish_package is
   'For the service, after the content was validated: publishes a version for a user (actor), or as the service itself (null). '
   'details: {kind, description, keywords, license, homepage, repository, visibility (of a new package), status (draft, published), '
-  'resolution}; dependencies null: parsed later. A draft is replaced, and its objects are abandoned; what is published already, '
+  'resolution, import_run}; dependencies null: parsed later. A draft is replaced, and its objects are abandoned; what is published already, '
   'with the same content, is unchanged. Errors: SW001 (a named input), SW100 (name), SW101 (version), SW103 (sha256), SW104 (namespace), SW105 (dependencies).';
 
 create function private.save_package_dependencies(p_version_id uuid, p_dependencies jsonb, p_error text)

@@ -9,11 +9,14 @@ create table private.package_settings (
     constraint package_settings_inline_limit_bytes_range check (inline_limit_bytes between 0 and 10485760),
   move_percentage integer not null default 0
     constraint package_settings_move_percentage_range check (move_percentage between 0 and 100),
-  dual_read boolean not null default true
+  dual_read boolean not null default true,
+  fallback_count bigint not null default 0,
+  last_fallback_at timestamptz
 );
 comment on table private.package_settings is
   'One row. move_percentage: for how many of a hundred versions the background job moves content to where it belongs. '
-  'dual_read: what the database lacks is looked up in the legacy directory.';
+  'dual_read: what the database lacks is looked up in the legacy directory; '
+  'fallback_count says how often that happened, and so when it is safe to turn off.';
 insert into private.package_settings default values;
 
 insert into storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
@@ -50,7 +53,7 @@ stable
 security invoker
 set search_path = ''
 as $$ select private.package_settings() $$;
-comment on function public.package_settings is 'For the service: {inline_limit_bytes, move_percentage, dual_read}.';
+comment on function public.package_settings is 'For the service: {inline_limit_bytes, move_percentage, dual_read, fallback_count, last_fallback_at}.';
 
 create function private.change_package_settings(p_inline_limit_bytes integer, p_move_percentage integer, p_dual_read boolean)
 returns jsonb
@@ -83,6 +86,26 @@ set search_path = ''
 as $$ select private.change_package_settings($1, $2, $3) $$;
 comment on function public.change_package_settings is
   'For the service: changes what is given, and answers all settings. Errors: SW001 (a named input).';
+
+create function private.count_package_fallbacks(p_count integer)
+returns void
+language sql
+security definer -- nobody writes the table itself
+set search_path = ''
+as $$
+  update private.package_settings
+  set fallback_count = fallback_count + greatest(p_count, 0), last_fallback_at = now()
+  where id and p_count > 0
+$$;
+
+create function public.count_package_fallbacks(count integer)
+returns void
+language sql
+security invoker
+set search_path = ''
+as $$ select private.count_package_fallbacks($1) $$;
+comment on function public.count_package_fallbacks is
+  'For the service: so many reads found in the legacy directory what the database lacks.';
 
 -- Functions: the background job
 
@@ -180,6 +203,7 @@ comment on function public.list_unparsed_package_versions is 'For the service: v
 grant execute on function
   private.package_settings(), public.package_settings(),
   private.change_package_settings(integer, integer, boolean), public.change_package_settings(integer, integer, boolean),
+  private.count_package_fallbacks(integer), public.count_package_fallbacks(integer),
   private.list_package_moves(integer), public.list_package_moves(integer),
   private.move_package_content(text, uuid, text, text), public.move_package_content(text, uuid, text, text),
   private.list_unparsed_package_versions(integer), public.list_unparsed_package_versions(integer)

@@ -1448,6 +1448,7 @@ export type Database = {
           "dependencies_parsed_at": string | null;
           "download_count": number;
           "id": string;
+          "import_run": string | null;
           "is_prerelease": boolean;
           "is_public": boolean;
           "package_id": string;
@@ -1473,6 +1474,7 @@ export type Database = {
           "dependencies_parsed_at"?: string | null;
           "download_count"?: number;
           "id"?: string;
+          "import_run"?: string | null;
           "is_prerelease"?: never;
           "is_public"?: boolean;
           "package_id": string;
@@ -1497,6 +1499,7 @@ export type Database = {
           "dependencies_parsed_at"?: string | null;
           "download_count"?: number;
           "id"?: string;
+          "import_run"?: string | null;
           "is_prerelease"?: never;
           "is_public"?: boolean;
           "package_id"?: string;
@@ -2029,6 +2032,7 @@ export type Database = {
         };
       };
       "count_package_downloads": { Args: { "counts": Json }; Returns: undefined };
+      "count_package_fallbacks": { Args: { "count": number }; Returns: undefined };
       "create_app_webhook": {
         Args: {
           "app_id": string;

@@ -152,7 +152,7 @@ select set_eq($$ select name from function_grants where schema = 'public' and gr
   'finish_object_deletions', 'object_deletion_backlog', 'queue_orphans', 'repair_storage_row', 'repair_storage_usage',
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
-  'clear_manifest_store', 'complete_app_upload', 'count_package_downloads', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
+  'clear_manifest_store', 'complete_app_upload', 'count_package_downloads', 'count_package_fallbacks', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
   'finish_and_claim_app_runs', 'finish_app_build', 'finish_app_run', 'finish_app_runs', 'list_app_customers', 'list_package_candidates', 'list_package_dependents', 'list_package_moves',
   'list_unparsed_package_versions', 'manifest_store_stats', 'move_package_content', 'next_cron_run', 'package_settings', 'preview_cron_runs',
   'publish_package', 'read_package', 'read_package_version', 'receive_app_webhook', 'register_executor',
@@ -262,7 +262,7 @@ $$, array[
   'package_version_changes.version_id', 'package_version_changes.reason', 'package_version_changes.changed_by',
   'package_versions.company_id', 'package_versions.status_reason', 'package_versions.yaml_content', 'package_versions.storage_path',
   'package_versions.dependencies_parsed_at', 'package_versions.parse_error', 'package_versions.resolution',
-  'package_versions.resolved_at', 'package_versions.created_by', 'package_versions.published_at',
+  'package_versions.resolved_at', 'package_versions.import_run', 'package_versions.created_by', 'package_versions.published_at',
   'packages.company_id', 'packages.latest_version', 'packages.created_by',
   'retention_policies.company_id', 'retention_policies.app_id', 'retention_policies.keep_days'
 ], 'exactly the columns that are listed here may be null');

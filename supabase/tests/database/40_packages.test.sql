@@ -213,7 +213,7 @@ select pg_temp.answers('service', $$ select count(*) from list_unparsed_package_
 -- Where content lies
 
 select pg_temp.answers('service', $$ select change_package_settings(inline_limit_bytes => 10, move_percentage => 0) $$,
-  '{"dual_read": true, "move_percentage": 0, "inline_limit_bytes": 10}', 'changes the settings');
+  '{"dual_read": true, "fallback_count": 0, "move_percentage": 0, "last_fallback_at": null, "inline_limit_bytes": 10}', 'changes the settings');
 select pg_temp.refuses('service', format($$ select change_package_settings(%s) $$, bad), 'SW001', message, 'cannot set ' || bad, field)
 from (values ('-1', 'inline_limit_bytes takes 0 to 10485760.', 'inline_limit_bytes'), ('null, 101', 'move_percentage takes 0 to 100.', 'move_percentage'),
   ('null, -1', 'move_percentage takes 0 to 100.', 'move_percentage')) settings (bad, message, field);
@@ -231,6 +231,20 @@ select is((select count(*) from generate_series(1, 1000) n where private.is_roll
 from (values (0, 0, 0), (10, 60, 140), (50, 420, 580), (100, 1000, 1000)) parts (percentage, low, high);
 select is_empty($$ select n from generate_series(1, 200) n, generate_series(0, 99) p
   where private.is_rolled_out(md5(n::text)::uuid, p) and not private.is_rolled_out(md5(n::text)::uuid, p + 1) $$, 'who is in stays in');
+
+select pg_temp.allows('service', $$ select count_package_fallbacks(3) $$, 'counts what only the directory had');
+select pg_temp.answers('service', $$ select package_settings() ->> 'fallback_count' $$, '3', 'reads the count');
+
+-- Imports can be taken back, by the service alone
+
+select pg_temp.remember('run', gen_random_uuid());
+select pg_temp.answers('service', pg_temp.publish('service', '1.0.0', 'old', $$, details => '{"import_run": "{run}"}'$$, 'imported'), 'published',
+  'imports a version');
+select pg_temp.refuses('publisher owner', $$ delete from package_versions where import_run = '{run}' $$, 'SW022',
+  'Version 1.0.0 is published: what was published is archived, never deleted.', 'cannot delete what was imported', 'status');
+select pg_temp.refuses('service', $$ update package_versions set import_run = '{run}' where id = '{first}' $$, 'SW020',
+  'Version 1.0.0 is archived: its content never changes. Publish a new version.', 'cannot pretend that a version was imported', 'version');
+select pg_temp.allows('service', $$ delete from package_versions where import_run = '{run}' $$, 'takes an import back');
 
 -- Downloads
 
