@@ -2,10 +2,12 @@
  * `npm run bench -- <name> [options]`: the benchmarks.
  *
  *   queue    the run queue against Graphile Worker and pg-boss
+ *   storage  verification of uploads, requests to the functions, row security
  *   cron     next_cron_run against croner
  */
 const BENCHMARKS: Record<string, () => Promise<unknown>> = {
   queue: () => import("./queue/main.ts"),
+  storage: () => import("./storage/main.ts"),
   cron: () => import("./cron.ts"),
 };
 

@@ -1,7 +1,7 @@
 /** What row security costs: the same statements by a member, and by the service with the same explicit filter. */
 import type { Client } from "pg";
 import { startTestDatabase, type TestDatabase } from "../../testing/database.ts";
-import { median, medianRatio } from "../statistics.ts";
+import { median, medianRatio } from "../queue/statistics.ts";
 import { actAs, createMarketplace, growTo, pickSample } from "./dataset.ts";
 import { frequentQueries, type FrequentQuery, idsOf } from "./queries.ts";
 

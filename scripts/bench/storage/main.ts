@@ -1,0 +1,41 @@
+/**
+ * `npm run bench -- storage [--quick] [--json] [--strict] [--only validation|requests|rows]`: what verifying uploads costs, how
+ * fast the functions answer, and what row security costs at 10 thousand, 100 thousand and a million rows. Writes
+ * docs/bench-storage.svg unless it is quick or partial. --strict: exits with 1 when a target is missed.
+ */
+import { parseArgs } from "node:util";
+import { projectPath } from "../../stack/project.ts";
+import { measureRequests } from "./http.ts";
+import { drawChart, printTables, type Results } from "./report.ts";
+import { measureRowSecurity } from "./row_security.ts";
+import { measureValidation } from "./validation.ts";
+
+const { values: options } = parseArgs({
+  args: Deno.args.filter((arg) => arg !== "storage"),
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    strict: { type: "boolean", default: false },
+    only: { type: "string" },
+  },
+});
+const { quick, only } = options;
+const tell = (line: string) => {
+  if (!options.json) console.error(`  ${line}`);
+};
+const wanted = (part: string) => only === undefined || only === part;
+
+const results: Results = {
+  validation: wanted("validation") ? await measureValidation(quick, tell) : [],
+  requests: wanted("requests") ? await measureRequests(quick, tell) : [],
+  rowSecurity: wanted("rows")
+    ? await measureRowSecurity(quick ? [10_000] : [10_000, 100_000, 1_000_000], tell)
+    : [],
+};
+if (options.json) console.log(JSON.stringify(results, null, 2));
+else printTables(results);
+if (!quick && only === undefined) {
+  await Deno.writeTextFile(projectPath("docs/bench-storage.svg"), drawChart(results));
+}
+const missed = results.rowSecurity.filter(({ met }) => !met);
+if (options.strict && missed.length > 0) Deno.exit(1);
