@@ -104,14 +104,8 @@ create trigger guard_company_limits before update on public.companies
 
 -- Predicates. Each answers for the caller once a statement: policies write `= any ((select private.f())::uuid[])`, which
 -- becomes an index condition. In PL/pgSQL, because the planner must not inline them; with generic plans, because making a
--- plan anew takes longer than the answer; a superadmin gets every id.
-
-create view private.my_memberships as
-  select company_id, role from public.company_members where user_id = auth.uid()
-  union all
-  select id, 'owner' from public.companies where exists (select from public.superadmins where user_id = auth.uid());
-comment on view private.my_memberships is
-  'Companies of the signed-in user with the role in each; a superadmin is an owner of all. Read by definer functions only.';
+-- plan anew takes longer than the answer, and by indexes, because it knows not how few rows that answer is; a superadmin
+-- gets every id.
 
 create function private.is_superadmin()
 returns boolean
@@ -133,15 +127,21 @@ stable
 security definer -- reads company_members, whose policies call this
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
+declare
+  caller constant uuid := auth.uid();
 begin
   return array(
-    select company_id from private.my_memberships
-    where case minimum_role
-      when 'owner' then role = 'owner'
-      when 'admin' then role in ('owner', 'admin')
-      else true
-    end);
+    select company_id from public.company_members
+    where user_id = caller
+      and case minimum_role
+        when 'owner' then role = 'owner'
+        when 'admin' then role in ('owner', 'admin')
+        else true
+      end
+    union all
+    select id from public.companies where exists (select from public.superadmins where user_id = caller));
 end;
 $$;
 comment on function private.my_company_ids is

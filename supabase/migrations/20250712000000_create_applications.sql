@@ -65,6 +65,7 @@ stable
 security definer -- policies of applications call it
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 declare
   companies constant uuid[] := private.my_company_ids(minimum_role);
@@ -82,6 +83,7 @@ stable
 security definer -- policies of applications call it
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 declare
   companies constant uuid[] := private.my_company_ids();
@@ -98,6 +100,7 @@ stable
 security definer -- policies of applications call it
 set search_path = ''
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 declare
   companies constant uuid[] := private.my_company_ids();

@@ -1,11 +1,13 @@
 /**
- * A marketplace of a size: 200 companies with a member each, who publish five apps and are assigned twenty, and any number
- * of runs and files spread evenly over them. Made in SQL with the triggers off, a million rows in a minute or two.
+ * A marketplace of a size: 200 companies with a member each, who are assigned twenty apps; any number of runs, spread evenly
+ * over them; any number of files, a hundred to an app, so that there are as many apps as that takes, and a thousand at
+ * least. Made in SQL with the triggers off, a million rows in a minute or two.
  */
 import type { Client } from "pg";
 
 export const COMPANIES = 200;
-const APPS_PER_COMPANY = 5;
+const APPS = 1_000;
+const FILES_PER_APP = 100;
 const ASSIGNED_APPS = 20;
 
 /** One company among all, its member, and apps that it publishes and is assigned. */
@@ -19,9 +21,7 @@ export interface Sample {
   assignedAppId: string;
 }
 
-/** Tables whose triggers ask what the data set answers by the way it is made. */
-const TABLES = ["companies", "company_members", "applications", "app_assignments", "app_versions"];
-
+/** Switches off triggers that ask what the data set answers by the way it is made. */
 async function withoutTriggers(client: Client, tables: string[], work: () => Promise<void>) {
   const all = (verb: string) =>
     client.query(
@@ -32,40 +32,59 @@ async function withoutTriggers(client: Client, tables: string[], work: () => Pro
   await all("enable");
 }
 
-/** Companies, people, apps and one released version of each app. The connection is the owner's. */
+/** Companies, people and apps. The connection is the owner's. */
 export async function createMarketplace(client: Client): Promise<void> {
-  await withoutTriggers(client, TABLES, async () => {
+  await withoutTriggers(client, ["companies", "company_members"], async () => {
     await client.query(`
       create schema bench;
       create table bench.companies as
-        select n, gen_random_uuid() as id, gen_random_uuid() as user_id from generate_series(0, ${
-      COMPANIES - 1
-    }) n;
-      create table bench.apps as
-        select n, gen_random_uuid() as id, n / ${APPS_PER_COMPANY} as company
-        from generate_series(0, ${COMPANIES * APPS_PER_COMPANY - 1}) n;
+        select n, gen_random_uuid() as id, gen_random_uuid() as user_id
+        from generate_series(0, ${COMPANIES - 1}) n;
+      create table bench.apps (n integer primary key, id uuid, company integer);
       insert into auth.users (id, email) select user_id, 'user-' || n || '@bench.example' from bench.companies;
       insert into public.companies (id, slug, name) select id, 'company-' || n, 'Company ' || n from bench.companies;
       insert into public.company_members (company_id, user_id, role) select id, user_id, 'member' from bench.companies;
-      insert into public.applications (id, slug, name, publisher_company_id)
-        select a.id, 'app-' || a.n, 'App ' || a.n, c.id from bench.apps a join bench.companies c on c.n = a.company;
-      insert into public.app_assignments (app_id, company_id)
-        select distinct a.id, c.id
-        from bench.companies c cross join generate_series(1, ${ASSIGNED_APPS}) k
-        join bench.apps a on a.n = (c.n * ${APPS_PER_COMPANY} + k * 37) % ${
-      COMPANIES * APPS_PER_COMPANY
-    };
-      insert into public.app_versions (app_id, version, status, manifest, published_at)
-        select id, '1.0.0', 'published', '{"version": "1.0.0"}', now() from bench.apps;
       with superadmin as (
         insert into auth.users (id, email) values (gen_random_uuid(), 'superadmin@bench.example') returning id)
       insert into public.superadmins (user_id) select id from superadmin;`);
   });
+  await addApps(client, 0, APPS);
+  await withoutTriggers(client, ["app_assignments"], async () => {
+    await client.query(`
+      insert into public.app_assignments (app_id, company_id)
+        select distinct a.id, c.id
+        from bench.companies c cross join generate_series(1, ${ASSIGNED_APPS}) k
+        join bench.apps a on a.n = (c.n + k * 37) % ${APPS}`);
+  });
   await client.query("analyze");
+}
+
+/** Apps of each company in turn, with one released version. */
+async function addApps(client: Client, from: number, to: number): Promise<void> {
+  await withoutTriggers(client, ["applications", "app_versions"], async () => {
+    await client.query(
+      `insert into bench.apps
+        select n, gen_random_uuid(), n % ${COMPANIES} from generate_series($1::integer, $2::integer - 1) n`,
+      [from, to],
+    );
+    await client.query(
+      `insert into public.applications (id, slug, name, publisher_company_id)
+        select a.id, 'app-' || a.n, 'App ' || a.n, c.id
+        from bench.apps a join bench.companies c on c.n = a.company where a.n >= $1`,
+      [from],
+    );
+    await client.query(
+      `insert into public.app_versions (app_id, version, status, manifest, published_at)
+        select id, '1.0.0', 'published', '{"version": "1.0.0"}', now() from bench.apps where n >= $1`,
+      [from],
+    );
+  });
 }
 
 /** Brings runs and files (with their objects) from `from` to `to` rows each. */
 export async function growTo(client: Client, from: number, to: number): Promise<void> {
+  const apps = (rows: number) => Math.max(APPS, Math.ceil(rows / FILES_PER_APP));
+  await addApps(client, apps(from), apps(to));
   await withoutTriggers(client, ["app_runs", "app_storage"], async () => {
     await client.query(
       `insert into public.app_runs (app_id, company_id, version, status, executor_id, started_at, completed_at, created_at)
@@ -74,7 +93,7 @@ export async function growTo(client: Client, from: number, to: number): Promise<
         from generate_series($1::integer, $2::integer - 1) k
         cross join lateral (select now() - interval '1 second' * ($2 - k) as at) times
         join bench.companies c on c.n = k % ${COMPANIES}
-        join bench.apps a on a.n = k % ${COMPANIES * APPS_PER_COMPANY}`,
+        join bench.apps a on a.n = k % ${APPS}`,
       [from, to],
     );
     await client.query(
@@ -83,7 +102,7 @@ export async function growTo(client: Client, from: number, to: number): Promise<
         select a.id, 'app_' || a.id || '/1.0.0/assets/' || k || '.bin', 'asset', 1000, '1.0.0',
           'sha256:' || repeat('0', 64), true
         from generate_series($1::integer, $2::integer - 1) k
-        join bench.apps a on a.n = k % ${COMPANIES * APPS_PER_COMPANY}
+        join bench.apps a on a.n = k / ${FILES_PER_APP}
         returning file_path)
       insert into storage.objects (bucket_id, name, metadata)
       select 'app-storage', file_path, '{"mimetype": "application/octet-stream", "size": 1000}' from files`,
@@ -101,7 +120,7 @@ export async function pickSample(client: Client): Promise<Sample> {
       (select id from bench.apps where company = c.n order by n limit 1) as "ownAppId",
       (select a.id from public.app_assignments s join bench.apps a on a.id = s.app_id
         where s.company_id = c.id and a.company <> c.n order by a.n limit 1) as "assignedAppId"
-    from bench.companies c where c.n = ${COMPANIES / 2}`);
+    from bench.companies c where c.n = 0`);
   return rows[0];
 }
 

@@ -46,6 +46,7 @@ export function printTables({ validation, requests, rowSecurity }: Results): voi
       member: round(one.member, 3),
       service: round(one.service, 3),
       ratio: round(one.ratio),
+      "ratio in a request": round(one.requestRatio),
       met: one.met,
     })));
   }
