@@ -79,6 +79,9 @@ begin
   end if;
   -- All are locked in the order of ids, as heartbeats lock them.
   results := array(select r from jsonb_populate_recordset(null::private.run_result, p_results) r order by r.run_id);
+  if exists (select from unnest(results) r where r.run_id is null) then
+    perform private.raise_error('SW001', 'Every result says which run it is of.', 'run_id');
+  end if;
   if exists (
     select from unnest(results) r
     where coalesce(r.status not in ('success', 'failed', 'cancelled', 'timeout'), true)
@@ -155,7 +158,7 @@ end;
 $$;
 comment on function public.finish_app_runs is
   'For the service: ends many runs. results: an array of objects with the inputs of finish_app_run. Answers an object: '
-  'run id to finished, retrying or not_held. Errors: SW001 (results, status), 23514 (paths): then nothing changed.';
+  'run id to finished, retrying or not_held. Errors: SW001 (results, run_id, status), 23514 (paths): then nothing changed.';
 
 create function private.finish_app_run(
   p_run_id uuid, p_executor_id text, p_status text, p_error_message text, p_logs_path text, p_output_path text,

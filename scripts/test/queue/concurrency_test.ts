@@ -155,6 +155,70 @@ Deno.test("of a claim and a cancellation at once, one wins, and nothing is left 
   });
 });
 
+Deno.test("of a finish, a heartbeat and the reaper at once, each run has one outcome", async () => {
+  await withWorld([1_000], async (world) => {
+    const runs = 210;
+    await world.request(world.companies[0], runs);
+    const [finisher, reaper, heart] = [
+      await world.connect(),
+      await world.connect(),
+      await world.connect(),
+    ];
+    const { claimed } = await takeTurn(finisher, "one", [], runs);
+    assertEquals(claimed.length, runs);
+    await finisher.query(
+      "update public.app_runs set lease_expires_at = now() - interval '1 second'",
+    );
+    const finished: string[] = [];
+    const lost: string[] = [];
+    const groups = Array.from({ length: runs / 7 }, (_, i) => claimed.slice(i * 7, i * 7 + 7));
+    await Promise.all([
+      (async () => {
+        for (const group of groups) {
+          const results = group.map(({ id }) => ({ run_id: id, attempt: 1, status: "success" }));
+          const { rows: [{ outcomes }] } = await finisher.query(
+            "select public.finish_app_runs('one', $1) as outcomes",
+            [JSON.stringify(results)],
+          );
+          for (const [id, outcome] of Object.entries(outcomes)) {
+            if (outcome === "finished") finished.push(id);
+            else assertEquals(outcome, "not_held");
+          }
+        }
+      })(),
+      (async () => {
+        for (let i = 0; i < runs / 3; i++) {
+          const { rows } = await reaper.query("select id from public.release_expired_app_runs(3)");
+          lost.push(...rows.map(({ id }) => id));
+        }
+      })(),
+      (async () => {
+        for (const group of groups.toReversed()) {
+          await heart.query("select public.extend_app_run_leases('one', $1)", [
+            group.slice(0, 2).map(({ id }) => id),
+          ]);
+        }
+      })(),
+    ]);
+    assert(lost.length > 0, "the reaper came too late to matter");
+    assertEquals(new Set([...finished, ...lost]).size, runs);
+    assertEquals(finished.length + lost.length, runs);
+    const { rows: [result] } = await finisher.query(
+      `select count(*) filter (where status = 'success' and attempt = 1 and attempt_history = '[]')::integer as finished,
+              count(*) filter (where status = 'pending' and attempt_history -> 0 ->> 'outcome' = 'lost')::integer as lost,
+              (select count(*) from private.live_runs where not is_held)::integer as waiting,
+              (select count(*) from private.live_runs where is_held)::integer as held
+       from public.app_runs`,
+    );
+    assertEquals(result, {
+      finished: finished.length,
+      lost: lost.length,
+      waiting: lost.length,
+      held: 0,
+    });
+  });
+});
+
 Deno.test("a queue that is full takes no more, whoever asks at the same time", async () => {
   await withWorld([1], async (world) => {
     const admin = await world.connect();

@@ -2,7 +2,7 @@
 -- narrow tables beside app_runs in step with it.
 begin;
 \ir tests.inc
-select plan(40);
+select plan(42);
 
 update app_runs set run_after = 'infinity' where status = 'pending';
 update app_runs set lease_expires_at = 'infinity' where status = 'running';
@@ -97,6 +97,10 @@ select is((select (answer -> 'claimed')::text from turns where turn = 3), '[]', 
 
 select pg_temp.refuses('service', $$ select finish_app_runs('batcher', '[{"run_id": "00000000-0000-4000-8000-000000000000", "status": "pending"}]') $$, 'SW001',
   'status takes success, failed, cancelled or timeout.', 'cannot finish as pending', 'status');
+select pg_temp.refuses('service', $$ select finish_app_runs('batcher', '[{"status": "success"}]') $$, 'SW001',
+  'Every result says which run it is of.', 'cannot finish what has no name', 'run_id');
+select pg_temp.refuses('service', $$ select finish_and_claim_app_runs('batcher', '[{"status": "success"}]', 1) $$, 'SW001',
+  'Every result says which run it is of.', 'nor while it claims', 'run_id');
 select pg_temp.refuses('service', $$ select finish_app_runs('batcher', '{}') $$, 'SW001', 'results takes an array of at most 1000 results.',
   'cannot finish an object', 'results');
 select pg_temp.refuses(actor, $$ select finish_app_runs('batcher', '[]') $$, '42501', 'permission denied for function finish_app_runs',
