@@ -141,7 +141,8 @@ stable
 security definer -- looks at rows of everybody
 set search_path = ''
 as $$
-  select p_kind, o.id, o.output_name, o.company_id, r.app_id, private.output_objects(o)::bigint, private.output_bytes(o)
+  select p_kind, o.id, o.output_name, o.company_id, r.app_id, private.output_objects(o)::bigint,
+    case when o.output_path is null then 0 else coalesce(o.file_size, 0) end
   from public.companies c
   cross join lateral private.may_go_since(p_kind, c.id) bound
   join public.app_outputs o on o.company_id = c.id and o.created_at < bound

@@ -16,6 +16,36 @@ Deno.test("an executor as a service", async (t) => {
 });
 
 const CASES: Record<string, (world: World) => Promise<void>> = {
+  "what is older than it is kept goes, rows and objects, where an executor is told to": async (
+    world,
+  ) => {
+    const app = await world.app({ files: "works-as-module" });
+    const runId = await world.request(app);
+    const path = `app_${app.id}/runs/${runId}/stdout.log`;
+    const logs = world.client.storage.from("app-logs");
+    const stored = await logs.upload(path, "old", { contentType: "text/plain" });
+    if (stored.error) throw stored.error;
+    const added = await world.client.from("app_outputs").insert({
+      run_id: runId,
+      output_type: "stdout",
+      output_name: "stdout.log",
+      output_bucket: "app-logs",
+      output_path: path,
+      file_size: 3,
+      created_at: new Date(Date.now() - 31 * 24 * 3600 * 1000).toISOString(),
+    });
+    if (added.error) throw added.error;
+    const cancelled = await world.client.rpc("cancel_app_run", { run_id: runId });
+    if (cancelled.error) throw cancelled.error;
+    const executor = await world.executor([...FAST, "--retention-interval", "0.2"]);
+    await eventually(
+      "its object is gone",
+      async () => (await logs.exists(path)).data ? null : true,
+    );
+    assertEquals(await world.outputs(runId), []);
+    await executor.kill("SIGTERM");
+  },
+
   "schedules that are due become runs, all of them in one tick": async (world) => {
     const app = await world.app({ files: "works-as-module" });
     const { error } = await world.client.from("app_cron_schedules").insert(
