@@ -1,7 +1,7 @@
 -- Who is asking: nobody becomes the service, a superadmin or somebody else by saying so.
 begin;
 \ir tests.inc
-select plan(60);
+select plan(63);
 
 -- The service is the role that the request runs as, and nothing that a request may say
 
@@ -86,6 +86,20 @@ select pg_temp.learn('webhook', 'customer admin', $$
   select webhook_id from create_app_webhook('{private app}', '{customer company}', 'Webhook') $$);
 select pg_temp.refuses('customer admin', $$ update app_webhooks set company_id = '{publisher company}' where id = '{webhook}' $$, '42501',
   'new row violates row-level security policy for table "app_webhooks"', 'cannot give a webhook to another company');
+grant update on package_namespaces, packages, package_versions to authenticated;
+do $$
+begin
+  perform pg_temp.create_namespace('namespace', 'publisher company');
+  perform pg_temp.create_package('package', 'namespace');
+  perform pg_temp.create_package_version('version', 'package', '1.0.0', 'draft');
+end
+$$;
+alter table package_namespaces disable trigger guard_namespace_identity;
+alter table packages disable trigger guard_package;
+alter table package_versions disable trigger fill_package_version;
+select pg_temp.refuses('publisher admin', format($$ update %I set company_id = '{outsider company}' where company_id = '{publisher company}' $$, t),
+  '42501', format('new row violates row-level security policy for table "%s"', t), format('cannot give %s to another company', t))
+from unnest(array['package_namespaces', 'packages', 'package_versions']) t;
 
 -- Executors
 
