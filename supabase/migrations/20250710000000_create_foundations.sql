@@ -137,11 +137,15 @@ to authenticated, service_role;
 
 create function private.is_service()
 returns boolean
-language sql
+language plpgsql -- as language sql it would be planned in each call
 stable
 set search_path = ''
-return case current_setting('role') when 'none' then session_user::text else current_setting('role') end
-  in ('service_role', 'postgres', 'supabase_admin');
+as $$
+begin
+  return case current_setting('role') when 'none' then session_user::text else current_setting('role') end
+    in ('service_role', 'postgres', 'supabase_admin');
+end;
+$$;
 comment on function private.is_service is
   'The request comes with the secret key, or over a direct connection of an operator; true inside definer functions too.';
 grant execute on function private.is_service() to authenticated, service_role;
