@@ -73,18 +73,23 @@ export function createHandler(
   const router = createRouter(name, environment, routes, options);
   return async (request: Request): Promise<Response> => {
     const requestId = requestIdOf(request);
-    const deadline = AbortSignal.timeout(REQUEST_DEADLINE_MS);
-    const signal = AbortSignal.any([request.signal, deadline]);
-    const entry: Entry = { requestId, signal, headers: {} };
+    const ends = new AbortController();
+    const entry: Entry = { requestId, signal: ends.signal, headers: {} };
+    const leave = () => ends.abort(new AppError("client_gone"));
+    request.signal.addEventListener("abort", leave, { once: true });
+    // Cleared below: a timer of its own that every request leaves behind would hold on to it for minutes.
+    const timer = setTimeout(() => ends.abort(new AppError("timed_out")), REQUEST_DEADLINE_MS);
     try {
       checkSizes(request);
       const response = await router.fetch(request, entry);
       return withCommonHeaders(response, requestId, entry.headers);
     } catch (thrown) {
-      const error = endedBy(request.signal, deadline) ?? toAppError(thrown);
+      // Whatever an aborted query said, the reason is that nobody waits any more, or that it took too long.
+      const error = toAppError(ends.signal.aborted ? ends.signal.reason : thrown);
       if (error.entry.fault === "ours") logFault(name, requestId, error);
       return withCommonHeaders(problemResponse(error, requestId), requestId, entry.headers);
     } finally {
+      clearTimeout(timer);
       // A body that nobody read would keep its connection.
       if (request.body && !request.bodyUsed) await request.body.cancel().catch(() => {});
     }
@@ -140,12 +145,6 @@ function createRouter(
     throw new AppError("not_found");
   });
   return router;
-}
-
-/** Whatever an aborted query said, the reason is that nobody waits any more, or that it took too long. */
-function endedBy(gone: AbortSignal, deadline: AbortSignal): AppError | undefined {
-  if (gone.aborted) return new AppError("client_gone");
-  if (deadline.aborted) return new AppError("timed_out");
 }
 
 /** One line of JSON on standard error: what the platform's log explorer can search. */
