@@ -70,6 +70,9 @@ export const MAX_MANIFEST_DEPTH = 24;
 export const MAX_MANIFEST_NODES = 10_000;
 export const MAX_MANIFEST_ALIASES = 32;
 
+/** Tokens of YAML, blanks and line ends included, of which the parser makes objects many times their size. */
+export const MAX_YAML_TOKENS = 40_000;
+
 /** The most mistakes reported at once. */
 export const MAX_REPORTED_ERRORS = 100;
 

@@ -5,6 +5,7 @@ import {
   isNode,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   type Node,
   parseDocument,
@@ -15,6 +16,7 @@ import {
   MAX_MANIFEST_BYTES,
   MAX_MANIFEST_DEPTH,
   MAX_MANIFEST_NODES,
+  MAX_YAML_TOKENS,
 } from "../limits.ts";
 import { mistake } from "../mistakes.ts";
 
@@ -80,6 +82,9 @@ export function parseText(
       return { ok: false, errors: [jsonSyntaxMistake(source, error as Error)] };
     }
   }
+  if (hasMoreTokens(source, MAX_YAML_TOKENS)) {
+    return failed("too_large", `The ${limits.what} has more than ${MAX_YAML_TOKENS} tokens.`);
+  }
   const lines = new LineCounter();
   // Unique keys are checked below, in linear time.
   const document = parseDocument(source, {
@@ -116,6 +121,13 @@ export function parseText(
     ok: true,
     text: { value, locate: (path, part = "value") => locate(document, path, part, at) },
   };
+}
+
+/** The parser takes about a kilobyte a token, and a mistake a token at worst: it gets no more than it has room for. */
+function hasMoreTokens(source: string, most: number): boolean {
+  let tokens = 0;
+  for (const _ of new Lexer().lex(source)) if (++tokens > most) return true;
+  return false;
 }
 
 function tooDeepMessage({ what, depth }: TextLimits): string {

@@ -93,7 +93,6 @@ test(`${REQUESTS} bad requests: no fault of ours, no hang, nothing told, memory 
       );
       failures.push(...failed ? [String(failed.reason)] : []);
       if (failed) return false;
-      if (batches % 10 === 0) console.log(batches, JSON.stringify([...await memory()].map(([n, b]) => [n, Math.round(b / 1048576)])));
       if (++batches === half) {
         for (const [name, bytes] of await memory()) before.set(name, bytes);
       }
