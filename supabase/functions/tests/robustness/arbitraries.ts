@@ -332,7 +332,6 @@ const HEADERS = [
 
 /** Header values are bytes: what cannot stand in one is taken out, which `fetch` would refuse to send. */
 function headerText(text: string): string {
-  // deno-lint-ignore no-control-regex -- those are what it is about
   return text.replace(/[^\x20-\x7e\x80-\xff]/g, "").trim().slice(0, 4000);
 }
 
