@@ -95,6 +95,7 @@ interface Package {
   selected: number;
   depth: number;
   round: number;
+  label: string | null;
 }
 
 /** After so many rounds a choice may only become older, so that two packages cannot swap choices for ever. */
@@ -190,7 +191,7 @@ class Graph {
     const index = this.packages.length;
     this.packages.push({
       ...{ id, choices, versions },
-      ...{ needs: [], selected: UNDECIDED, depth: 0, round: 0 },
+      ...{ needs: [], selected: UNDECIDED, depth: 0, round: 0, label: null },
     });
     this.#indexes.set(id, index);
     return index;
@@ -218,8 +219,10 @@ function pick(target: Package): number {
   return NONE;
 }
 
-function label({ id, choices, selected }: Package): string {
-  return selected < 0 ? id : `${id}@${choices[selected].candidate.version}`;
+/** Once a package, when all is chosen: it stands in every edge. */
+function label(target: Package): string {
+  const { id, choices, selected } = target;
+  return target.label ??= selected < 0 ? id : `${id}@${choices[selected].candidate.version}`;
 }
 
 function report(graph: Graph): Resolution {
