@@ -9,7 +9,7 @@ import {
   startRedis,
   until,
 } from "../../../supabase/functions/tests/registry/instance.ts";
-import { median, medianRatio, percentile } from "../statistics.ts";
+import { median, medianRatio, percentile } from "../queue/statistics.ts";
 import { zipf } from "./hits.ts";
 
 const PACKAGES = 400;

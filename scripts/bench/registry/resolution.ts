@@ -2,7 +2,7 @@
 import semver from "semver";
 import { seededRandom } from "../../test/cron/cases.ts";
 import { type Candidates, resolve } from "../../../supabase/functions/_shared/registry/resolve.ts";
-import { median, medianRatio } from "../statistics.ts";
+import { median, medianRatio } from "../queue/statistics.ts";
 
 const PACKAGES = 10_000;
 const NEEDS = 5;
