@@ -7,6 +7,8 @@ export interface ScriptOutcome {
   output: string;
   /** Where and why the script stopped. */
   error?: string;
+  /** Its SQLSTATE. */
+  code?: string;
   /** The command tags of its statements, such as `SELECT 1`. */
   commands: string[];
 }
@@ -61,6 +63,7 @@ export async function openSession(url: string): Promise<Session> {
         output: lines.join("\n"),
         commands,
         error: error && explain(error, script, commands.length),
+        code: error?.code,
       };
     },
     inTransaction: () => status !== "I",
