@@ -85,7 +85,7 @@ async function measure(
     serviceRequest: median(times.service.request),
     requestRatio,
     met: "ratio" in query.most
-      ? Math.min(ratio, requestRatio) <= query.most.ratio
+      ? requestRatio <= query.most.ratio
       : memberTime - serviceTime <= query.most.more,
   };
 }
