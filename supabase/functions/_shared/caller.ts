@@ -56,7 +56,7 @@ export async function identify(
 export function serviceClient(environment: Environment, signal?: AbortSignal): Client {
   return createAdminClient<Database>({
     env: environment.supabase,
-    supabaseOptions: { global: { fetch: fetchUntil(signal) } },
+    supabaseOptions: until(signal),
   }) as Client;
 }
 
@@ -68,13 +68,17 @@ function clientOf(token: string, environment: Environment, signal?: AbortSignal)
   return createContextClient<Database>({
     auth: { token },
     env: environment.supabase,
-    supabaseOptions: { global: { fetch: fetchUntil(signal) } },
+    supabaseOptions: until(signal),
   }) as Client;
 }
 
+/** With a signal nothing is tried again: whoever has gone, or has waited for long, is not served by that. */
+function until(signal?: AbortSignal) {
+  return signal ? { global: { fetch: fetchUntil(signal) }, db: { retry: false } } : {};
+}
+
 /** Ends requests with the signal, and those for data when they take too long; files may stream for longer. */
-function fetchUntil(signal?: AbortSignal): typeof fetch {
-  if (!signal) return fetch;
+function fetchUntil(signal: AbortSignal): typeof fetch {
   return (input, init) => {
     const url = input instanceof Request ? input.url : String(input);
     const signals = [signal];
