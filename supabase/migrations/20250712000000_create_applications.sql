@@ -189,7 +189,7 @@ as $$
   limit least(greatest(p_limit, 0), 100) offset greatest(p_offset, 0)
 $$;
 
-create function public.search_public_apps(query text default '', "limit" integer default 20, "offset" integer default 0)
+create function public.search_public_apps(query text default '', max_results integer default 20, skip integer default 0)
 returns table (id uuid, slug text, name text, description text, publisher_slug text, publisher_name text)
 language sql
 stable

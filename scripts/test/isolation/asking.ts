@@ -93,7 +93,7 @@ export function leaks(answer: Answer, question: Question, secret: Set<string>): 
   return (told.match(UUID) ?? []).filter((id) => secret.has(id) && !asked.includes(id));
 }
 
-/** Every id in the database but those that the stranger owns and those that the catalogue shows to everybody. */
+/** Every id in the database but those that the stranger owns and those that are shown to everybody: the catalogue's, and what is kept how long by default. */
 export async function secretsOf(world: World): Promise<Set<string>> {
   const { rows: tables } = await world.db.query(
     `select format('%I.%I', schemaname, tablename) as name from pg_catalog.pg_tables
@@ -104,6 +104,10 @@ export async function secretsOf(world: World): Promise<Set<string>> {
     const { rows } = await world.db.query(`select t::text as text from ${name} t`);
     for (const { text } of rows) for (const id of text.match(UUID) ?? []) ids.add(id);
   }
+  const { rows: defaults } = await world.db.query(
+    "select id from public.retention_policies where company_id is null",
+  );
+  for (const { id } of defaults) ids.delete(id);
   const { stranger, strangerId, strangerAppId, publicAppId } = world;
   for (const known of [stranger.id, strangerId, strangerAppId, publicAppId]) ids.delete(known);
   return ids;

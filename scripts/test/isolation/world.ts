@@ -257,6 +257,14 @@ async function furnish(stack: Stack, db: Client): Promise<Omit<World, "logs" | "
       message: "Nothing ticked at that time.",
     }).select(),
   );
+  await sure(
+    customer.client.from("retention_policies").insert({
+      company_id: customerId,
+      app_id: appId,
+      kind: "logs",
+      keep_days: 7,
+    }).select(),
+  );
   const webhook = await sure(
     customer.client.rpc("create_app_webhook", {
       app_id: appId,

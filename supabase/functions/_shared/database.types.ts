@@ -2670,7 +2670,7 @@ export type Database = {
         Returns: Json;
       };
       "search_public_apps": {
-        Args: { "limit"?: number; "offset"?: number; "query"?: string };
+        Args: { "max_results"?: number; "query"?: string; "skip"?: number };
         Returns: {
           "description": string;
           "id": string;

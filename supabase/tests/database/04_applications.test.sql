@@ -44,10 +44,10 @@ select pg_temp.answers('anonymous',
   format($$ select count(*) from search_public_apps(query => %L) where id = '{public app}' $$, query), found, 'searches for ' || query)
 from (values ('harvest', '1'), ('HARVEST', '1'), ('counts_apples', '1'), ('st % pl', '1'), ('s%n', '0'), ('harvest_%', '0'))
   queries (query, found);
-select pg_temp.answers('anonymous', format($$ select count(*) <= %s from search_public_apps("limit" => %s) $$, most, asked),
+select pg_temp.answers('anonymous', format($$ select count(*) <= %s from search_public_apps(max_results => %s) $$, most, asked),
   'true', format('gets at most %s apps for a limit of %s', most, asked))
 from (values (0, '-1'), (0, '0'), (1, '1'), (100, '1000000'), (100, 'null')) limits (most, asked);
-select pg_temp.answers('anonymous', $$ select count(*) from search_public_apps("offset" => 1000000000) $$, '0',
+select pg_temp.answers('anonymous', $$ select count(*) from search_public_apps(skip => 1000000000) $$, '0',
   'finds nothing far down the list');
 update applications set status = 'archived' where id = pg_temp.id('public app')::uuid;
 select pg_temp.answers('anonymous', $$ select count(*) from search_public_apps() where id = '{public app}' $$, '0',

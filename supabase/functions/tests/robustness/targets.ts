@@ -78,7 +78,8 @@ const QUERIES: Record<string, Record<string, Schema>> = {
 };
 
 const unused = {} as never;
-const ROUTES: Record<string, Route[]> = {
+/** What each function serves. */
+export const ROUTES: Record<string, Route[]> = {
   api,
   downloads,
   manifests,
