@@ -155,7 +155,7 @@ export class BubblewrapSandbox implements Sandbox {
         // bubblewrap cannot limit the number of files in it.
         temporaryDir: () => {
           const { init } = readStatus(statusFile);
-          return init === undefined ? null : `/proc/${init}/root/tmp`;
+          return init === undefined ? null : ownTemporaryDir(`/proc/${init}/root/tmp`);
         },
         descriptors: [
           ...(fixture.seccomp ? [{ fd: 7, mode: "<" as const, path: fixture.seccomp }] : []),
@@ -245,4 +245,13 @@ function explain(message: string): string {
     return `${message} (apps run as an unprivileged user, who must be able to reach the working directory: see --work-dir)`;
   }
   return message;
+}
+
+/** The path, once it is the sandbox's: until its process has a root of its own, it leads to the host's files. */
+export function ownTemporaryDir(path: string): string | null {
+  try {
+    return Deno.statSync(path).dev === Deno.statSync("/tmp").dev ? null : path;
+  } catch {
+    return null;
+  }
 }

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../testing/assert.ts";
 import { AppError, definitionOf } from "../definition.ts";
+import { ownTemporaryDir } from "../sandbox/bubblewrap.ts";
 import { ownGroups } from "../sandbox/cgroups.ts";
 import { pickUser } from "../sandbox/identity.ts";
 import { DEFAULT_BOUNDS, limitsOf, parseMegabytes } from "../sandbox/limits.ts";
@@ -191,3 +192,9 @@ function caught(call: () => unknown): unknown {
     return error;
   }
 }
+
+Deno.test("the host's temporary files are not taken for those of an app that is about to have its own", () => {
+  assertEquals(ownTemporaryDir(`/proc/${Deno.pid}/root/tmp`), null);
+  assertEquals(ownTemporaryDir("/proc/self/root/no such directory"), null);
+  assertEquals(ownTemporaryDir("/proc"), "/proc");
+});
