@@ -159,7 +159,10 @@ export class FunctionProcess {
       this.#release();
       return new Response(null, init);
     }
-    const body = response.body.pipeThrough(new TransformStream({ flush: () => this.#release() }));
+    // Over when it was read to its end, given up by who reads it, or broken off by who writes it.
+    const release = () => this.#release();
+    const transformer: Transformer & { cancel: () => void } = { flush: release, cancel: release };
+    const body = response.body.pipeThrough(new TransformStream(transformer));
     return new Response(body, init);
   }
 

@@ -45,12 +45,11 @@ export async function startFunctions(options: FunctionsOptions): Promise<Functio
   await Deno.remove(tempDir, { recursive: true }).catch(() => {});
   await Deno.mkdir(tempDir, { recursive: true });
   const running = new Map<string, FunctionProcess>();
-  const retired = new Set<Promise<void>>();
+  const retired = new Set<FunctionProcess>();
 
   const retire = (process: FunctionProcess) => {
-    const done = process.retire();
-    retired.add(done);
-    done.finally(() => retired.delete(done));
+    retired.add(process);
+    process.retire().finally(() => retired.delete(process));
   };
   const watcher = watchChanges(dir, () => {
     for (const process of running.values()) retire(process);
@@ -88,7 +87,7 @@ export async function startFunctions(options: FunctionsOptions): Promise<Functio
     },
     async close() {
       watcher?.close();
-      await Promise.all([...[...running.values()].map((process) => process.stop()), ...retired]);
+      await Promise.all([...running.values(), ...retired].map((process) => process.stop()));
       await Deno.remove(tempDir, { recursive: true });
     },
   };
