@@ -110,8 +110,13 @@ function isBroken(error: unknown): boolean {
   return /^(CONNECT|ECONN|EPIPE)/.test(String((error as { code?: unknown })?.code ?? ""));
 }
 
-/** A connection that is lost while the driver reads the names of types for itself fails a promise that nobody holds. */
+/**
+ * A connection that is lost while the driver reads the names of types for itself fails a promise that nobody holds, with its
+ * own error or with the socket's, whose stack does not name the driver.
+ */
 function forgive(event: PromiseRejectionEvent): void {
   const stack = String(event.reason?.stack ?? "");
-  if (stack.includes("/node_modules/postgres/src/connection.js")) event.preventDefault();
+  if (isBroken(event.reason) || stack.includes("/node_modules/postgres/src/connection.js")) {
+    event.preventDefault();
+  }
 }

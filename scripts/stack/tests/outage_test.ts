@@ -99,6 +99,7 @@ Deno.test("requests that a dying database leaves behind are answered, and the ne
     );
 
     await t.step("a connection that an operator ends is another's no loss for long", async () => {
+      await eventually("the database is back", served);
       const answer = call("wait", { seconds: 60 });
       await eventually("it is under way", () => waiting(1));
       await query(
