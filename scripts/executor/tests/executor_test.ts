@@ -202,7 +202,8 @@ const CASES: Record<string, (world: World, executor: ExecutorProcess) => Promise
   "folders that the app closed, or that no path reaches, leave nothing": async (
     world,
   ) => {
-    const closed = await finished(world, await world.app({ files: "closes-its-output" }));
+    const closes = await world.app({ files: "closes-its-output" });
+    const closed = await finished(world, closes, { config: { folders: true } });
     // Root reads what is closed; an ordinary user refuses what it cannot count.
     assertEquals(closed.status, isRoot() ? "success" : "failed", closed.error_message);
     const deep = await finished(world, await world.app({ files: "nests-deep" }));

@@ -2,6 +2,7 @@
  * The function's process is killed at every step of an upload. Afterwards, with storage:check --repair: no object without a
  * row, no row without its object, usage that adds up; and the same upload works when it is repeated.
  */
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "../../../scripts/testing/assert.ts";
 import { withClient } from "../../../scripts/stack/database.ts";
 import { FunctionProcess } from "../../../scripts/stack/function_process.ts";
@@ -48,8 +49,8 @@ class Uploads {
     if (!this.#process?.alive) {
       this.#process = new FunctionProcess({
         name: "uploads",
-        entrypoint: new URL("../uploads/index.ts", import.meta.url).pathname,
-        importMap: new URL("../import_map.json", import.meta.url).pathname,
+        entrypoint: fileURLToPath(new URL("../uploads/index.ts", import.meta.url)),
+        importMap: fileURLToPath(new URL("../import_map.json", import.meta.url)),
         verifyJwt: false,
       }, {
         env: this.env,
