@@ -50,6 +50,6 @@ export function drawChart(rows: Row[]): string {
     `font-family="system-ui, sans-serif" font-size="12">` +
     `<style>text{fill:#333}.value{font-size:10px;fill:#666}</style>` +
     `<rect width="100%" height="100%" fill="#fff"/>` +
-    `<text x="${LABEL}" y="18" font-size="14" font-weight="600">Jobs per second, on one Postgres (bars within a group compare)</text>` +
+    `<text x="${LABEL}" y="18" font-size="14" font-weight="600">Jobs per second; bars: medians of ratios within rounds</text>` +
     `${legend}${parts.join("")}</svg>\n`;
 }
