@@ -1,9 +1,24 @@
 /** The operations that most resources have, made from what is particular to each. */
+import type { PostgrestError } from "@supabase/supabase-js";
 import type { z } from "zod";
+import type { Caller } from "../_shared/caller.ts";
 import type { ErrorCode } from "../_shared/errors.ts";
+import { createOnce, type Idempotency } from "./idempotency.ts";
 import { list, listQuery } from "./list.ts";
 import { type Answer, type Example, type Operation, operation } from "./operation.ts";
-import { type Key, read, remove, requireApp, type Resource, type Row, update } from "./store.ts";
+import {
+  columnsOf,
+  type Key,
+  presented,
+  read,
+  remove,
+  requireApp,
+  type Resource,
+  type Row,
+  tables,
+  update,
+  writeError,
+} from "./store.ts";
 
 /** Where a resource lies, and what its operations say of themselves. */
 export interface Place {
@@ -45,6 +60,42 @@ export function created(url: URL, id: string, row: unknown): Answer {
     body: row,
     headers: { location: `${list}/${encodeURIComponent(id)}` },
   };
+}
+
+interface Made extends PromiseLike<{ data: unknown; error: PostgrestError | null }> {
+  setHeader(name: string, value: string): this;
+}
+
+interface Creation {
+  resource: Resource;
+  /** Columns and values that all its siblings have, and the column that names it among them: `id` unless said otherwise. */
+  within: Key;
+  named?: string;
+  /** The insertion or call that makes it. */
+  statement: (client: ReturnType<typeof tables>) => { select(columns: string): { single(): Made } };
+  /** 201 with the row, below the list, unless said otherwise. */
+  answer?: (name: string, row: Row) => Answer;
+}
+
+/** Makes one row, once for each idempotency key, and answers with it as it is shown. */
+export function createRow(
+  { caller, idempotency, url }: { caller: Caller; idempotency?: Idempotency; url: URL },
+  { resource, within, named = "id", statement, answer }: Creation,
+): Promise<Answer> {
+  const show = answer ?? ((name, row) => created(url, name, row));
+  return createOnce(
+    caller,
+    idempotency,
+    async (mark) => {
+      const { data, error } = await mark(
+        statement(tables(caller.client)).select(columnsOf(resource).join(",")).single(),
+      );
+      if (error) throw writeError(error);
+      const row = presented(resource, data as Row);
+      return show(String(row[named]), row);
+    },
+    async (name) => show(name, await read(caller.client, resource, { ...within, [named]: name })),
+  );
 }
 
 /** 404 for a list below an app that the caller does not see: an empty list would look like a success. */

@@ -5,7 +5,7 @@ import { AppError } from "../_shared/errors.ts";
 import { fromDatabase } from "../_shared/upstream_errors.ts";
 import type { Answer } from "./operation.ts";
 
-interface Idempotency {
+export interface Idempotency {
   key: string;
   fingerprint: string;
 }

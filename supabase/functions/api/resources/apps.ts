@@ -1,18 +1,17 @@
 import { z } from "zod";
 import {
-  created,
+  createRow,
   deleteOperation,
   getOperation,
   listOperation,
   type Place,
   updateOperation,
 } from "../crud.ts";
-import { createOnce } from "../idempotency.ts";
 import { CREATED, oneOf } from "../list.ts";
 import { type Operation, operation } from "../operation.ts";
 import { SAMPLE } from "../samples.ts";
 import { change, id, slug, text, time } from "../schema.ts";
-import { columnsOf, read, type Resource, tables, writeError } from "../store.ts";
+import { type Resource } from "../store.ts";
 
 const STATUSES = ["active", "suspended", "archived"] as const;
 const VISIBILITIES = ["private", "public"] as const;
@@ -122,20 +121,12 @@ export const appOperations: Operation[] = [
         created_by: SAMPLE.ada,
       },
     },
-    handle: ({ caller, body, url, idempotency }) =>
-      createOnce(
-        caller,
-        idempotency,
-        async (mark) => {
-          const insert = tables(caller.client).from("applications").insert(body)
-            .select(columnsOf(apps).join(",")).single();
-          const { data, error } = await mark(insert);
-          if (error) throw writeError(error);
-          const row = data as unknown as { id: string };
-          return created(url, row.id, row);
-        },
-        async (appId) => created(url, appId, await read(caller.client, apps, { id: appId })),
-      ),
+    handle: ({ body, ...context }) =>
+      createRow(context, {
+        resource: apps,
+        within: {},
+        statement: (client) => client.from("applications").insert(body),
+      }),
   }),
   getOperation(place, { summary: "Get an app" }),
   updateOperation(place, {

@@ -1,11 +1,10 @@
 import { z } from "zod";
-import { created, deleteOperation, getOperation, listOperation, type Place } from "../crud.ts";
-import { createOnce } from "../idempotency.ts";
+import { createRow, deleteOperation, getOperation, listOperation, type Place } from "../crud.ts";
 import { CREATED } from "../list.ts";
 import { type Operation, operation } from "../operation.ts";
 import { SAMPLE } from "../samples.ts";
 import { id, time } from "../schema.ts";
-import { columnsOf, read, type Resource, tables, writeError } from "../store.ts";
+import { type Resource } from "../store.ts";
 
 const assignments: Resource = {
   name: "Assignment",
@@ -75,25 +74,15 @@ export const assignmentOperations: Operation[] = [
       response: { ...sample, company_id: SAMPLE.northwind, assigned_by: SAMPLE.ada },
     },
     // Whoever is about to be assigned an app does not see it yet: whether it is there is the database's to say.
-    handle: ({ caller, params: { appId }, body, url, idempotency }) =>
-      createOnce(
-        caller,
-        idempotency,
-        async (mark) => {
-          const insert = tables(caller.client).from("app_assignments")
-            .insert({ app_id: appId, company_id: body.company_id })
-            .select(columnsOf(assignments).join(",")).single();
-          const { data, error } = await mark(insert);
-          if (error) throw writeError(error);
-          return created(url, body.company_id, data);
-        },
-        async (company_id) =>
-          created(
-            url,
-            company_id,
-            await read(caller.client, assignments, { app_id: appId, company_id }),
-          ),
-      ),
+    handle: ({ params: { appId }, body, ...context }) =>
+      createRow(context, {
+        resource: assignments,
+        within: { app_id: appId },
+        named: "company_id",
+        statement: (client) =>
+          client.from("app_assignments")
+            .insert({ app_id: appId, company_id: body.company_id }),
+      }),
   }),
   getOperation(place, { summary: "Get an assignment" }),
   deleteOperation(place, {

@@ -1,19 +1,10 @@
 import { z } from "zod";
-import { created, getOperation, listOperation, ok, type Place } from "../crud.ts";
-import { createOnce } from "../idempotency.ts";
+import { createRow, getOperation, listOperation, ok, type Place } from "../crud.ts";
 import { CREATED, oneOf } from "../list.ts";
 import { type Operation, operation } from "../operation.ts";
 import { SAMPLE } from "../samples.ts";
 import { document, id, time, version } from "../schema.ts";
-import {
-  columnsOf,
-  read,
-  requireApp,
-  type Resource,
-  tables,
-  update,
-  writeError,
-} from "../store.ts";
+import { requireApp, type Resource, update } from "../store.ts";
 
 const STATUSES = ["pending", "building", "success", "failed", "cancelled"] as const;
 
@@ -122,21 +113,13 @@ export const buildOperations: Operation[] = [
       body: { build_version: SAMPLE.version },
       response: { ...waiting, id: "7f1c1d5e-1b0f-4d5c-8a44-0c8c1f6f2b11" },
     },
-    handle: async ({ caller, params: { appId }, body, url, idempotency }) => {
-      await requireApp(caller.client, appId);
-      return await createOnce(
-        caller,
-        idempotency,
-        async (mark) => {
-          const insert = tables(caller.client).from("app_builds").insert({ app_id: appId, ...body })
-            .select(columnsOf(builds).join(",")).single();
-          const { data, error } = await mark(insert);
-          if (error) throw writeError(error);
-          const row = data as unknown as { id: string };
-          return created(url, row.id, row);
-        },
-        async (id) => created(url, id, await read(caller.client, builds, { app_id: appId, id })),
-      );
+    handle: async ({ params: { appId }, body, ...context }) => {
+      await requireApp(context.caller.client, appId);
+      return await createRow(context, {
+        resource: builds,
+        within: { app_id: appId },
+        statement: (client) => client.from("app_builds").insert({ app_id: appId, ...body }),
+      });
     },
   }),
   getOperation(place, { summary: "Get a build" }),

@@ -1,12 +1,11 @@
 import { z } from "zod";
 import { fromDatabase } from "../../_shared/upstream_errors.ts";
-import { created, getOperation, listOperation, ok, type Place } from "../crud.ts";
-import { createOnce } from "../idempotency.ts";
+import { createRow, getOperation, listOperation, ok, type Place } from "../crud.ts";
 import { CREATED, oneOf } from "../list.ts";
 import { type Operation, operation } from "../operation.ts";
 import { SAMPLE } from "../samples.ts";
 import { document, id, time, version } from "../schema.ts";
-import { columnsOf, read, requireApp, type Resource, tables, writeError } from "../store.ts";
+import { columnsOf, read, requireApp, type Resource, tables } from "../store.ts";
 
 const TYPES = ["manual", "cron", "webhook", "test"] as const;
 const STATUSES = ["pending", "running", "success", "failed", "cancelled", "timeout"] as const;
@@ -138,21 +137,13 @@ export const runOperations: Operation[] = [
       body: { company_id: SAMPLE.northwind, config: { outlier_threshold: 3 } },
       response: { ...waiting, id: "e3a1e0f2-58c7-4b5e-9d0c-9a7a4f8d6c21" },
     },
-    handle: async ({ caller, params: { appId }, body, url, idempotency }) => {
-      await requireApp(caller.client, appId);
-      return await createOnce(
-        caller,
-        idempotency,
-        async (mark) => {
-          const call = tables(caller.client).rpc("request_app_run", { app_id: appId, ...body })
-            .select(columnsOf(runs).join(",")).single();
-          const { data, error } = await mark(call);
-          if (error) throw writeError(error);
-          const row = data as unknown as { id: string };
-          return created(url, row.id, row);
-        },
-        async (id) => created(url, id, await read(caller.client, runs, { app_id: appId, id })),
-      );
+    handle: async ({ params: { appId }, body, ...context }) => {
+      await requireApp(context.caller.client, appId);
+      return await createRow(context, {
+        resource: runs,
+        within: { app_id: appId },
+        statement: (client) => client.rpc("request_app_run", { app_id: appId, ...body }),
+      });
     },
   }),
   getOperation(place, { summary: "Get a run" }),
@@ -207,26 +198,15 @@ export const runOperations: Operation[] = [
         retry_of: SAMPLE.run,
       },
     },
-    handle: async ({ caller, params: { appId, runId }, idempotency }) => {
-      await read(caller.client, runs, { app_id: appId, id: runId });
-      // Relative to …/runs/{runId}/retry.
-      const answer = (id: string, body: unknown) => ({
-        status: 201,
-        body,
-        headers: { location: `../${id}` },
+    handle: async ({ params: { appId, runId }, ...context }) => {
+      await read(context.caller.client, runs, { app_id: appId, id: runId });
+      return await createRow(context, {
+        resource: runs,
+        within: { app_id: appId },
+        statement: (client) => client.rpc("retry_app_run", { run_id: runId }),
+        // Relative to …/runs/{runId}/retry.
+        answer: (id, row) => ({ status: 201, body: row, headers: { location: `../${id}` } }),
       });
-      return await createOnce(
-        caller,
-        idempotency,
-        async (mark) => {
-          const call = tables(caller.client).rpc("retry_app_run", { run_id: runId })
-            .select(columnsOf(runs).join(",")).single();
-          const { data, error } = await mark(call);
-          if (error) throw writeError(error);
-          return answer((data as unknown as { id: string }).id, data);
-        },
-        async (id) => answer(id, await read(caller.client, runs, { app_id: appId, id })),
-      );
     },
   }),
 ];

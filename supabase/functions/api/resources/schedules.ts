@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { fromDatabase } from "../../_shared/upstream_errors.ts";
 import {
-  created,
+  createRow,
   deleteOperation,
   getOperation,
   listOperation,
@@ -9,21 +9,11 @@ import {
   type Place,
   updateOperation,
 } from "../crud.ts";
-import { createOnce } from "../idempotency.ts";
 import { CREATED } from "../list.ts";
 import { type Operation, operation } from "../operation.ts";
 import { SAMPLE } from "../samples.ts";
 import { change, count as countOf, document, id, time } from "../schema.ts";
-import {
-  columnsOf,
-  presented,
-  read,
-  requireApp,
-  type Resource,
-  type Row,
-  tables,
-  writeError,
-} from "../store.ts";
+import { requireApp, type Resource, type Row } from "../store.ts";
 
 const MISSED = ["skip", "run_once", "run_all"] as const;
 const OVERLAP = ["allow", "skip"] as const;
@@ -173,22 +163,14 @@ export const scheduleOperations: Operation[] = [
         max_lateness_seconds: 86400,
       },
     },
-    handle: async ({ caller, params: { appId }, body, url, idempotency }) => {
-      await requireApp(caller.client, appId);
-      return await createOnce(
-        caller,
-        idempotency,
-        async (mark) => {
-          const insert = tables(caller.client).from("app_cron_schedules")
-            .insert({ app_id: appId, ...toRow(body) })
-            .select(columnsOf(schedules).join(",")).single();
-          const { data, error } = await mark(insert);
-          if (error) throw writeError(error);
-          const row = presented(schedules, data as unknown as Row);
-          return created(url, String(row.id), row);
-        },
-        async (id) => created(url, id, await read(caller.client, schedules, { app_id: appId, id })),
-      );
+    handle: async ({ params: { appId }, body, ...context }) => {
+      await requireApp(context.caller.client, appId);
+      return await createRow(context, {
+        resource: schedules,
+        within: { app_id: appId },
+        statement: (client) =>
+          client.from("app_cron_schedules").insert({ app_id: appId, ...toRow(body) }),
+      });
     },
   }),
   operation({

@@ -1,18 +1,17 @@
 import { z } from "zod";
 import {
-  created,
+  createRow,
   deleteOperation,
   getOperation,
   listOperation,
   type Place,
   updateOperation,
 } from "../crud.ts";
-import { createOnce } from "../idempotency.ts";
 import { CREATED, oneOf } from "../list.ts";
 import { type Operation, operation } from "../operation.ts";
 import { SAMPLE } from "../samples.ts";
 import { change, document, id, time, version } from "../schema.ts";
-import { columnsOf, read, requireApp, type Resource, tables, writeError } from "../store.ts";
+import { requireApp, type Resource } from "../store.ts";
 
 const STATUSES = ["draft", "published", "deprecated", "archived"] as const;
 
@@ -110,22 +109,15 @@ export const versionOperations: Operation[] = [
         published_at: null,
       },
     },
-    handle: async ({ caller, params: { appId }, body, url, idempotency }) => {
-      await requireApp(caller.client, appId);
-      return await createOnce(
-        caller,
-        idempotency,
-        async (mark) => {
-          const insert = tables(caller.client).from("app_versions")
-            .insert({ app_id: appId, version: body.version })
-            .select(columnsOf(versions).join(",")).single();
-          const { data, error } = await mark(insert);
-          if (error) throw writeError(error);
-          return created(url, body.version, data);
-        },
-        async (version) =>
-          created(url, version, await read(caller.client, versions, { app_id: appId, version })),
-      );
+    handle: async ({ params: { appId }, body, ...context }) => {
+      await requireApp(context.caller.client, appId);
+      return await createRow(context, {
+        resource: versions,
+        within: { app_id: appId },
+        named: "version",
+        statement: (client) =>
+          client.from("app_versions").insert({ app_id: appId, version: body.version }),
+      });
     },
   }),
   getOperation(place, { summary: "Get a version, with its manifest" }),
