@@ -1,4 +1,3 @@
-// deno-lint-ignore-file require-await -- the contract is asynchronous
 /** The SQLite that Deno and Node bring with them: a file, which several processes may share. Not for hosted Edge Functions. */
 import { DatabaseSync } from "node:sqlite";
 import type { ManifestStoreModule } from "./contract.ts";
@@ -17,16 +16,15 @@ export function nodeSqliteManifestStore({ path }: NodeSqliteOptions = {}): Manif
   return createModule(
     "node-sqlite",
     "Manifest store in a SQLite database, by node:sqlite",
-    new SqliteDocuments(async () => connect(path ?? ":memory:")),
+    new SqliteDocuments(() => connect(path ?? ":memory:")),
   );
 }
 
-function connect(path: string): SqliteConnection {
+async function connect(path: string): Promise<SqliteConnection> {
   const database = new DatabaseSync(path);
   try {
+    await keepWriteAheadLog(database);
     database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`);
-    // Readers do not wait for writers.
-    database.exec("pragma journal_mode = wal");
   } catch (error) {
     database.close();
     throw error;
@@ -38,4 +36,18 @@ function connect(path: string): SqliteConnection {
       database.prepare(sql).all(...values).map((row) => Object.values(row)[0]),
     close: () => database.close(),
   };
+}
+
+/** Readers do not wait for writers. SQLite's own timeout does not cover the change: of two processes that make it, one is refused. */
+async function keepWriteAheadLog(database: DatabaseSync): Promise<void> {
+  const deadline = Date.now() + BUSY_TIMEOUT_MS;
+  while (true) {
+    try {
+      return database.exec("pragma journal_mode = wal");
+    } catch (error) {
+      const isLocked = error instanceof Error && error.message.includes("database is locked");
+      if (!isLocked || Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
 }

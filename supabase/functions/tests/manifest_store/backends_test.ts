@@ -1,6 +1,7 @@
 /** The manifest store: one contract, walked over every backend, and what each backend promises beside it. */
 import fc from "fast-check";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { Client } from "pg";
 import { createClient } from "@supabase/supabase-js";
 import {
@@ -239,6 +240,23 @@ for (const create of [nodeSqliteManifestStore, sqlJsManifestStore]) {
       assertEquals((await Deno.readTextFile(path)).length, 16_000);
     }));
 }
+
+Deno.test("node:sqlite: a store waits for another process that has the file to itself", () =>
+  inTemporaryDirectory(async (directory) => {
+    const path = join(directory, "manifests.db");
+    const other = new DatabaseSync(path);
+    other.exec("create table theirs (id integer)");
+    other.exec("begin exclusive");
+    const module = nodeSqliteManifestStore({ path });
+    const started = module.init();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    other.exec("commit");
+    other.close();
+    await started;
+    await module.exports.storeGType(gtype());
+    assertEquals((await module.exports.getStats()).gtypeCount, 1);
+    await module.shutdown();
+  }));
 
 Deno.test("node:sqlite: stores of several processes write one file", () =>
   inTemporaryDirectory(async (directory) => {
