@@ -5,6 +5,7 @@ import { anonClient, serviceClient, startTestStack, TEST_PASSWORD } from "../../
 import { withClient } from "../database.ts";
 import { removeServerDirectory, sweepServerDirectories } from "../postgres_location.ts";
 
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 const DEADLINE_MS = 60_000;
 
@@ -15,9 +16,14 @@ interface Running {
 }
 
 /** `npm start` without npm; settles when it says that it has started, or has ended. */
-async function start(dataDir: string, ...args: string[]): Promise<Running> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", MAIN, "start", "--data-dir", dataDir, ...args],
+function start(dataDir: string, ...args: string[]): Promise<Running> {
+  return launch(Deno.execPath(), ["run", "-A", MAIN, "start", "--data-dir", dataDir, ...args]);
+}
+
+async function launch(command: string, args: string[]): Promise<Running> {
+  const child = new Deno.Command(command, {
+    args,
+    cwd: ROOT,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -90,7 +96,7 @@ Deno.test("a stack starts, tells its state, stops, and starts again with its dat
   await withDirectory(async (dir) => {
     const data = `${dir}/data`;
     // Relative paths are the caller's.
-    const first = await start(relative(Deno.cwd(), data), ...FREE);
+    const first = await start(relative(ROOT, data), ...FREE);
     assertMatch(first.output(), /API URL: http:\/\/127\.0\.0\.1:\d+/);
     const json = await status(data, "json");
     assertEquals(json.code, 0, json.text);
@@ -122,6 +128,23 @@ Deno.test("a stack starts, tells its state, stops, and starts again with its dat
     await withClient(after.DB_URL, (client) => client.query("table public.kept"));
     second.child.kill("SIGINT");
     assertEquals((await second.ended).code, 0, second.output());
+    assertEquals(await processesOf(data), []);
+  });
+});
+
+Deno.test("npm hands a signal on: it ends the stack, and nothing is left", async () => {
+  await withDirectory(async (dir) => {
+    const data = `${dir}/data`;
+    const { child, output, ended } = await launch("npm", [
+      "start",
+      "--",
+      "--data-dir",
+      data,
+      ...FREE,
+    ]);
+    child.kill("SIGTERM");
+    await ended;
+    assertMatch(output(), /Stopped\.$/m);
     assertEquals(await processesOf(data), []);
   });
 });
