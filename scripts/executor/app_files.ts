@@ -7,16 +7,20 @@ import {
   DEFAULT_ARCHIVE_LIMITS,
   extractArchive,
   sniffArchive,
+  type TreeLimits,
   TreeWriter,
 } from "./archives/mod.ts";
 import { ArchiveGuard } from "./archives/policy.ts";
 import { AppError } from "./definition.ts";
-import { type AppFile, persistently, type Service } from "./service.ts";
+import { type AppFile, persistently, type Service, ServiceError } from "./service.ts";
 
 /** What storage gave is not what was uploaded: not the app's fault, and another attempt may do better. */
 export class IntegrityError extends Error {
   override name = "IntegrityError";
 }
+
+/** What all files of a version may hold together, in whole archives: each of many could be as large as one may be. */
+const ARCHIVES_WORTH = 2;
 
 /** Archives of these types hold the app; later ones lie over earlier ones. Files of other types stay as they are. */
 const ARCHIVE_TYPES = ["source", "build", "dist"];
@@ -33,6 +37,15 @@ export async function pullApp(
   signal: AbortSignal,
 ): Promise<void> {
   if (files.length === 0) throw new AppError("The version has no files.");
+  const { totalBytes, entries } = app.limits ?? DEFAULT_ARCHIVE_LIMITS;
+  const bounds: TreeLimits = {
+    bytes: ARCHIVES_WORTH * totalBytes,
+    entries: ARCHIVES_WORTH * entries,
+  };
+  if (files.reduce((sum, { file_size }) => sum + file_size, 0) > bounds.bytes) {
+    throw new AppError(`The version's files have more than ${bounds.bytes} bytes together.`);
+  }
+  const tree = new TreeWriter(app.appDir, bounds);
   const single: { file: AppFile; path: string; name: string }[] = [];
   const rank = ({ file_type }: AppFile) => ARCHIVE_TYPES.indexOf(file_type);
   for (const [index, file] of files.toSorted((a, b) => rank(a) - rank(b)).entries()) {
@@ -42,13 +55,13 @@ export async function pullApp(
     const path = join(app.scratchDir, `file-${index}`);
     await persistently(() => fetchFile(service, file, path, signal), signal);
     if (rank(file) >= 0 && await sniffArchive(path) !== null) {
-      await extract(path, app.appDir, file, app.limits, signal);
+      await extract(path, tree, file, app.limits, signal);
       await Deno.remove(path);
     } else {
       single.push({ file, path, name: file.file_path.slice(app.folder.length) });
     }
   }
-  await placeSingleFiles(single, app.appDir);
+  await placeSingleFiles(single, tree);
 }
 
 async function fetchFile(
@@ -61,7 +74,8 @@ async function fetchFile(
   let size = 0;
   const target = await Deno.open(path, { write: true, create: true, truncate: true });
   try {
-    for await (const chunk of await service.download(file.file_path, signal)) {
+    const content = await service.download(file.file_path, signal);
+    for await (const chunk of unbroken(content, file.file_path)) {
       size += chunk.length;
       if (size > file.file_size) break;
       hash.update(chunk);
@@ -77,15 +91,27 @@ async function fetchFile(
   }
 }
 
+/** The stream, whose end in the middle is the server's or the network's fault: worth another try. */
+async function* unbroken(
+  content: ReadableStream<Uint8Array>,
+  name: string,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* content;
+  } catch (error) {
+    throw new ServiceError(`storage: ${name} broke off: ${(error as Error).message}`, 0);
+  }
+}
+
 async function extract(
   path: string,
-  root: string,
+  tree: TreeWriter,
   file: AppFile,
   limits: ArchiveLimits | undefined,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await extractArchive(path, root, { limits, signal });
+    await extractArchive(path, tree, { limits, signal });
   } catch (error) {
     if (!(error instanceof ArchiveError)) throw error;
     throw new AppError(
@@ -96,19 +122,18 @@ async function extract(
 
 async function placeSingleFiles(
   files: { path: string; name: string }[],
-  root: string,
+  tree: TreeWriter,
 ): Promise<void> {
   const guard = new ArchiveGuard(DEFAULT_ARCHIVE_LIMITS, Infinity);
-  const tree = new TreeWriter(root);
   for (const { path, name } of files) {
-    let clean: string;
     try {
-      clean = guard.admit(name, "file");
+      const clean = guard.admit(name, "file");
+      const content = await Deno.open(path);
+      await tree.file(clean, content.readable, false);
     } catch (error) {
-      throw new AppError(`A file of the version cannot be placed: ${(error as Error).message}.`);
+      if (!(error instanceof ArchiveError)) throw error;
+      throw new AppError(`A file of the version cannot be placed: ${error.message}.`);
     }
-    const content = await Deno.open(path);
-    await tree.file(clean, content.readable, false);
     await Deno.remove(path);
   }
 }

@@ -144,7 +144,12 @@ export class Service {
   ): Promise<{ answer: string; claimed: Run[] }> {
     const { finished, claimed } = await this.#rpc("finish_and_claim_app_runs", {
       executor_id: this.executorId,
-      results: [{ run_id: run.id, attempt: run.attempt, ...finish }] as Json,
+      results: [{
+        run_id: run.id,
+        attempt: run.attempt,
+        ...finish,
+        error_message: storable(finish.error_message),
+      }] as Json,
       max_runs: 1,
       lease: interval(leaseMs),
     }) as unknown as { finished: Record<string, string>; claimed: Run[] };

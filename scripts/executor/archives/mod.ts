@@ -10,7 +10,7 @@ export {
   type ArchiveLimits,
   DEFAULT_ARCHIVE_LIMITS,
 } from "./policy.ts";
-export { TreeWriter } from "./tree.ts";
+export { type TreeLimits, TreeWriter } from "./tree.ts";
 
 export type ArchiveFormat = "zip" | "tar" | "tar.gz";
 
@@ -35,16 +35,16 @@ export async function sniffArchive(path: string): Promise<ArchiveFormat | null> 
 }
 
 /**
- * Extracts a zip, tar or tar.gz into `root`. On an error what was written so far remains: the caller owns and removes the directory.
+ * Extracts a zip, tar or tar.gz into `root`, a folder or what writes to one. On an error what was written so far remains: the caller owns and removes the directory.
  * @throws ArchiveError when the archive breaks a rule; other errors are the disk's
  */
 export async function extractArchive(
   path: string,
-  root: string,
+  root: string | TreeWriter,
   options: { limits?: ArchiveLimits; signal?: AbortSignal } = {},
 ): Promise<void> {
   const limits = options.limits ?? DEFAULT_ARCHIVE_LIMITS;
-  const tree = new TreeWriter(root);
+  const tree = typeof root === "string" ? new TreeWriter(root) : root;
   const format = await sniffArchive(path);
   if (format === "zip") return await visitZip(path, limits, tree, options.signal);
   if (format !== null) {

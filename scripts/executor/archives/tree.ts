@@ -1,5 +1,12 @@
 import { dirname, join } from "node:path";
-import type { EntryVisitor } from "./policy.ts";
+import { ArchiveError, type EntryVisitor } from "./policy.ts";
+
+/** Bounds of all that is written, however many archives it comes from. */
+export interface TreeLimits {
+  bytes: number;
+  /** Files and folders. */
+  entries: number;
+}
 
 /**
  * Writes checked entries below a directory that only this process writes to. Nothing here ever creates a link, so no path can lead out.
@@ -7,11 +14,17 @@ import type { EntryVisitor } from "./policy.ts";
  */
 export class TreeWriter implements EntryVisitor {
   readonly #directories = new Set<string>([""]);
+  #bytes = 0;
+  #entries = 0;
 
-  constructor(readonly root: string) {}
+  constructor(
+    readonly root: string,
+    readonly limits: TreeLimits = { bytes: Infinity, entries: Infinity },
+  ) {}
 
   async directory(path: string): Promise<void> {
     if (this.#directories.has(path)) return;
+    this.#count(0, 1);
     await Deno.mkdir(join(this.root, path), { recursive: true, mode: 0o755 });
     this.#directories.add(path);
   }
@@ -19,6 +32,7 @@ export class TreeWriter implements EntryVisitor {
   async file(path: string, content: AsyncIterable<Uint8Array>, executable: boolean): Promise<void> {
     const parent = dirname(path);
     await this.directory(parent === "." ? "" : parent);
+    this.#count(0, 1);
     const target = join(this.root, path);
     await Deno.remove(target).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -30,10 +44,22 @@ export class TreeWriter implements EntryVisitor {
     });
     try {
       for await (const chunk of content) {
+        this.#count(chunk.length, 0);
         for (let at = 0; at < chunk.length;) at += await file.write(chunk.subarray(at));
       }
     } finally {
       file.close();
+    }
+  }
+
+  #count(bytes: number, entries: number): void {
+    this.#bytes += bytes;
+    this.#entries += entries;
+    if (this.#bytes > this.limits.bytes || this.#entries > this.limits.entries) {
+      throw new ArchiveError(
+        "too_large",
+        `the version holds more than ${this.limits.bytes} bytes, or ${this.limits.entries} entries, in all`,
+      );
     }
   }
 }

@@ -6,6 +6,7 @@
  */
 import { lookup } from "node:dns/promises";
 import { isForeignAddress, parseAddress } from "./addresses.ts";
+import { closeQuietly as close, openGate } from "./gate.ts";
 import { cleanHost, type Grant, isGranted } from "./grants.ts";
 import { type ProxyRequest, readRequest, RefusedRequest } from "./requests.ts";
 
@@ -57,24 +58,27 @@ export interface EgressProxy {
 
 const MAX_SOCKET_PATH = 107;
 const BUFFER_BYTES = 64 * 1024;
-/** Read from a client that is refused, while it still writes. */
+/** Beyond the connections of a run: those that are told why they are refused. */
+const REFUSED_AT_ONCE = 8;
+/** What names of the DNS have at most. */
+const MAX_HOST_LOGGED = 253;
+const MAX_REASON_LOGGED = 500;
+/** Read from a client that is refused, while it still writes, and for how long at most. */
 const MAX_DRAINED_BYTES = 1024 * 1024;
+const MAX_DRAINED_MS = 1000;
 
 export async function startEgressProxy(options: EgressOptions): Promise<EgressProxy> {
   if (new TextEncoder().encode(options.socket).length > MAX_SOCKET_PATH) {
     throw new Error(`the path of the egress socket is too long: ${options.socket}`);
   }
-  const listener = Deno.listen({ transport: "unix", path: options.socket });
-  // Connecting takes the right to write; only the run that it is mounted into gets to see it.
-  await Deno.chmod(options.socket, 0o666);
   const proxy = new Proxy(options);
-  const accepting = proxy.accept(listener);
+  const most = proxy.limits.connections + REFUSED_AT_ONCE;
+  // Only the run that the socket is mounted into gets to see it.
+  const gate = await openGate(options.socket, most, (client) => proxy.serve(client));
   return {
     async close() {
-      listener.close();
       proxy.end();
-      await accepting;
-      await Deno.remove(options.socket).catch(() => {});
+      await gate.close();
     },
   };
 }
@@ -82,7 +86,6 @@ export async function startEgressProxy(options: EgressOptions): Promise<EgressPr
 class Proxy {
   readonly limits: EgressLimits;
   readonly #open = new Set<Deno.Conn>();
-  readonly #pending = new Set<Promise<void>>();
   #clients = 0;
   #bytes = 0;
   #ended = false;
@@ -91,21 +94,13 @@ class Proxy {
     this.limits = { ...EGRESS_LIMITS, ...options.limits };
   }
 
-  async accept(listener: Deno.Listener): Promise<void> {
-    for await (const client of listener) {
-      const served = this.#serve(client);
-      this.#pending.add(served);
-      served.finally(() => this.#pending.delete(served));
-    }
-    await Promise.all(this.#pending);
-  }
-
   end(): void {
     this.#ended = true;
     for (const connection of this.#open) close(connection);
   }
 
-  async #serve(client: Deno.Conn): Promise<void> {
+  async serve(client: Deno.Conn): Promise<void> {
+    if (this.#ended) return close(client);
     this.#open.add(client);
     this.#clients++;
     const event: EgressEvent = { host: "", port: 0, sentBytes: 0, receivedBytes: 0 };
@@ -118,7 +113,7 @@ class Proxy {
       if (this.#bytes >= this.limits.bytes) throw this.#exhausted();
       const request = await readRequest(client);
       if (request === null) return;
-      Object.assign(event, { host: request.host, port: request.port });
+      Object.assign(event, { host: request.host.slice(0, MAX_HOST_LOGGED), port: request.port });
       server = await this.#connect(request, event);
       this.#open.add(server);
       if (this.#ended) return;
@@ -129,7 +124,7 @@ class Proxy {
       await this.#relay(client, server, request, event, idle);
     } catch (error) {
       if (error instanceof RefusedRequest) {
-        event.refused = error.message;
+        event.refused = error.message.slice(0, MAX_REASON_LOGGED);
         await refuse(client, error).catch(() => {});
       } else if (!isDisconnect(error)) {
         event.refused = (error as Error).message;
@@ -291,10 +286,15 @@ async function refuse(client: Deno.Conn, { status, message }: RefusedRequest): P
   await client.closeWrite();
   // What is closed before it was read is reset, and the answer would be lost.
   const rest = new Uint8Array(BUFFER_BYTES);
-  for (let read = 0; read < MAX_DRAINED_BYTES;) {
-    const more = await client.read(rest);
-    if (more === null) return;
-    read += more;
+  const patience = setTimeout(() => close(client), MAX_DRAINED_MS);
+  try {
+    for (let read = 0; read < MAX_DRAINED_BYTES;) {
+      const more = await client.read(rest);
+      if (more === null) return;
+      read += more;
+    }
+  } finally {
+    clearTimeout(patience);
   }
 }
 
@@ -302,12 +302,4 @@ function isDisconnect(error: unknown): boolean {
   return error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted ||
     error instanceof Deno.errors.ConnectionReset || error instanceof Deno.errors.BrokenPipe ||
     error instanceof Deno.errors.ConnectionAborted;
-}
-
-function close(connection: Deno.Conn): void {
-  try {
-    connection.close();
-  } catch {
-    // Closed already.
-  }
 }

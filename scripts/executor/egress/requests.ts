@@ -19,6 +19,7 @@ export class RefusedRequest extends Error {
 }
 
 const MAX_HEAD_BYTES = 16 * 1024;
+const CR = 13, LF = 10;
 const NEWLINE = "\r\n";
 /** Meant for the proxy itself, or set anew. */
 const DROPPED = /^(proxy-[^:]*|connection|keep-alive|host|upgrade)\s*:/i;
@@ -32,17 +33,27 @@ export async function readRequest(
   while (true) {
     const read = await client.read(bytes.subarray(length));
     if (read === null) return null;
+    // Only what is new, and the three bytes before it: a client may send one byte at a time.
+    const end = endOfHead(bytes.subarray(0, length + read), Math.max(0, length - 3));
     length += read;
-    // Latin-1, so that one character is one byte.
-    const text = Array.from(bytes.subarray(0, length), (code) => String.fromCharCode(code)).join(
-      "",
-    );
-    const end = text.indexOf(NEWLINE + NEWLINE);
-    if (end >= 0) {
-      return parseHead(text.slice(0, end), bytes.slice(end + 4, length));
-    }
+    if (end >= 0) return parseHead(latin1(bytes.subarray(0, end)), bytes.slice(end + 4, length));
     if (length === MAX_HEAD_BYTES) throw new RefusedRequest(431, "the request's head is too long");
   }
+}
+
+/** Where the empty line begins, looked for from `start` on; -1 if there is none. */
+function endOfHead(bytes: Uint8Array, start: number): number {
+  for (let at = start; at + 3 < bytes.length; at++) {
+    if (
+      bytes[at] === CR && bytes[at + 1] === LF && bytes[at + 2] === CR && bytes[at + 3] === LF
+    ) return at;
+  }
+  return -1;
+}
+
+/** One character is one byte. */
+function latin1(bytes: Uint8Array): string {
+  return Array.from(bytes, (code) => String.fromCharCode(code)).join("");
 }
 
 function parseHead(text: string, rest: Uint8Array): ProxyRequest {

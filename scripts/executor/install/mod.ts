@@ -1,13 +1,15 @@
 /** Installs the packages that an app depends on, in the sandbox, as hostile as the app itself. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { foldName } from "../archives/policy.ts";
 import { type AppDefinition, AppError } from "../definition.ts";
 import type { Logger } from "../log.ts";
 import { type LimitBounds, type Limits, limitsOf } from "../sandbox/limits.ts";
+import { outputExcess } from "../sandbox/monitor.ts";
 import { removeTree } from "../sandbox/remove_tree.ts";
 import { KillNow, type Outcome, type Sandbox } from "../sandbox/types.ts";
 import type { RunDir } from "../work_dir.ts";
-import { type Project, readProject } from "./project.ts";
+import type { Project } from "./project.ts";
+import { readProjectApart } from "./read_project.ts";
 import { configuredRegistry, openRegistry } from "./registry.ts";
 import { DRIVER, prepareTools, PROGRAMS, type Tools } from "./tools.ts";
 
@@ -23,6 +25,8 @@ export interface InstallerOptions {
 const MIB = 1024 * 1024;
 const INSTALL_SECONDS = 300;
 const INSTALL_MEGABYTES = 1024;
+const OWNER_READS = 0o400;
+
 export class Installer {
   #tools: Promise<Tools> | undefined;
   #registry: Promise<string> | undefined;
@@ -42,7 +46,7 @@ export class Installer {
     signal: AbortSignal,
   ): Promise<void> {
     const tools = await (this.#tools ??= prepareTools(this.options.workDir));
-    const project = await readProject(dir.app, definition, tools.pnpmVersion);
+    const project = await readProjectApart(dir.app, definition, tools.pnpmVersion, signal);
     const url =
       await (this.#registry ??= this.options.registry
         ? Promise.resolve(this.options.registry)
@@ -53,6 +57,7 @@ export class Installer {
     const gateway = await openRegistry(
       { url, token: this.options.registryToken },
       dir.output,
+      dirname(dir.output),
       this.log,
     );
     let outcome: Outcome;
@@ -75,6 +80,9 @@ export class Installer {
       await gateway.close();
     }
     refuseFailure(outcome, signal);
+    // What a script does last, no watch sees.
+    const excess = outputExcess(dir.output, this.#limits());
+    if (excess?.kind === "limit") refuseFailure(excess, signal);
     await removeTree(join(dir.app, "node_modules"));
     // A script may have put a link in the project's place: what it leads to is the host's.
     if (isFolder(join(dir.output, "project"))) {
@@ -187,9 +195,17 @@ async function adopt(from: string, to: string, isRoot = true): Promise<void> {
     if (entry.isDirectory) {
       await adopt(source, target, false);
     } else if (entry.isFile) {
+      // A name that is no text cannot be asked for.
+      const mode = (await Deno.lstat(source).catch(() => null))?.mode;
+      if (mode === undefined || mode === null) {
+        throw new AppError(
+          `A file of the app's packages has a name that is not UTF-8: ${entry.name}.`,
+        );
+      }
+      // A script may have closed it to its owner, who this process can be.
+      if ((mode & OWNER_READS) === 0) await Deno.chmod(source, OWNER_READS);
       await Deno.copyFile(source, target);
-      const { mode } = await Deno.lstat(source);
-      await Deno.chmod(target, ((mode ?? 0) & 0o100) !== 0 ? 0o755 : 0o644);
+      await Deno.chmod(target, (mode & 0o100) !== 0 ? 0o755 : 0o644);
     }
   }
 }

@@ -25,7 +25,7 @@ export interface Wanted {
 const REFUSED = /^(\.npmrc|\.pnpmfile\.[cm]?js|pnpm-workspace\.ya?ml|\.yarnrc(\.yml)?)$/;
 const PNPM_LOCK = "pnpm-lock.yaml";
 const NPM_LOCKS = ["npm-shrinkwrap.json", "package-lock.json"];
-const MAX_FILE_BYTES = 16 * 1024 * 1024;
+const MAX_FILE_BYTES = 8 * 1024 * 1024;
 
 const DEPENDENCY_FIELDS = [
   "dependencies",
@@ -185,14 +185,21 @@ function checkPnpmLock(text: string): void {
       refuse(PNPM_LOCK, `${name} does not come from the registry`);
     }
   }
+  // pnpm's parser would put in its place what it refers to.
+  if (text.includes("<<")) refuse(PNPM_LOCK, "it merges mappings");
   if (/(^|[\s'"@(])(link|file|git|git\+[a-z]+|https?|workspace):/m.test(withoutHashes(text))) {
     refuse(PNPM_LOCK, "it names a path, a URL or a repository");
   }
 }
 
-/** Messages of deprecated packages may hold addresses, and hashes hold anything. */
+/** Messages of deprecated packages may hold addresses, and hashes hold anything. What lies deeper than these goes on with them. */
 function withoutHashes(text: string): string {
-  return text.replaceAll(/^\s*(deprecated|integrity): .*(\n\s{6,}.*)*$/gm, "");
+  let isLeftOut = false;
+  return text.split("\n").filter((line) => {
+    if (/^ {4,5}(deprecated|integrity): /.test(line)) isLeftOut = true;
+    else if (!line.startsWith("      ")) isLeftOut = false;
+    return !isLeftOut;
+  }).join("\n");
 }
 
 /** The lockfile, its addresses left out: packages are then asked for by name, and checked by their hash. */

@@ -4,6 +4,7 @@
  * the operator's credentials.
  */
 import { join } from "node:path";
+import { closeQuietly, openGate } from "../egress/gate.ts";
 import type { Logger } from "../log.ts";
 import { findProgram } from "../sandbox/runtimes.ts";
 
@@ -25,6 +26,10 @@ const TARBALL = new RegExp(`^/${NAME}/-/(?:@[a-z0-9._~-]+/)?[A-Za-z0-9._~+-]+\\.
 const ELSEWHERE = /^\/-\/elsewhere\/(\d+)\.tgz$/;
 
 const METADATA_BYTES = 64 * 1024 * 1024;
+/** Documents that are held in memory at the same time, in one install: a large one takes many times its size. */
+const METADATA_AT_ONCE = 2;
+/** More than package managers open. */
+const CONNECTIONS = 128;
 const TIMEOUT_MS = 120_000;
 const SOCKET = "registry.sock";
 /** What the kernel takes for the path of a Unix socket. */
@@ -46,18 +51,22 @@ export async function configuredRegistry(): Promise<string> {
   return url;
 }
 
-/** Listens in `folder` until closed. */
+/**
+ * Listens in `folder`, which the install can write to, until closed.
+ * @param apart a folder that it cannot see
+ */
 export async function openRegistry(
   options: RegistryOptions,
   folder: string,
+  apart: string,
   log: Logger,
 ): Promise<RegistryGateway> {
-  const path = join(folder, SOCKET);
+  const [path, inner] = [folder, apart].map((each) => join(each, SOCKET));
   if (new TextEncoder().encode(path).length > SOCKET_PATH_BYTES) {
     throw new Error(`the path of the working directory is too long for a socket: ${path}`);
   }
   const upstream = new Upstream(options);
-  const server = Deno.serve({ path, onListen: () => {} }, async (request) => {
+  const server = Deno.serve({ path: inner, onListen: () => {} }, async (request) => {
     try {
       return await upstream.answer(request);
     } catch (error) {
@@ -65,21 +74,90 @@ export async function openRegistry(
       return Response.json({ error: "the registry was not reached" }, { status: 502 });
     }
   });
-  // Its folder is closed to all but this process and the sandbox.
-  await Deno.chmod(path, 0o666);
+  // The server takes as many connections as there come; the install's are counted before.
+  const open = new Set<Deno.Conn>();
+  const gate = await openGate(path, CONNECTIONS, (client) => relay(client, inner, open));
   return {
     async close() {
       // What is still being asked for, nobody waits for any more.
       upstream.close();
+      for (const connection of open) closeQuietly(connection);
+      await gate.close();
       await server.shutdown();
+      await Deno.remove(inner).catch(() => {});
     },
   };
+}
+
+async function relay(client: Deno.Conn, path: string, open: Set<Deno.Conn>): Promise<void> {
+  open.add(client);
+  let server: Deno.Conn | undefined;
+  try {
+    server = await Deno.connect({ transport: "unix", path });
+    open.add(server);
+    await Promise.all([
+      client.readable.pipeTo(server.writable),
+      server.readable.pipeTo(client.writable),
+    ]);
+  } finally {
+    for (const connection of [client, server]) {
+      if (!connection) continue;
+      open.delete(connection);
+      closeQuietly(connection);
+    }
+  }
+}
+
+/** So many places; who finds none waits for one. */
+class Places {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async take(): Promise<void> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  giveBack(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#free++;
+  }
+}
+
+interface Answer {
+  status: number;
+  type: string;
+  text: string;
+}
+
+const PIECE = 64 * 1024;
+
+/** The text as a stream. @param done called once: when all of it was taken, or nobody wants it any more */
+function inPieces(text: string, done: () => void): ReadableStream<Uint8Array> {
+  const bytes = new TextEncoder().encode(text);
+  let at = 0;
+  return new ReadableStream({
+    pull(controller) {
+      controller.enqueue(bytes.slice(at, at += PIECE));
+      if (at < bytes.length) return;
+      controller.close();
+      done();
+    },
+    cancel: done,
+  }, { highWaterMark: 0 });
 }
 
 class Upstream {
   readonly #base: string;
   /** Tarballs that metadata places outside of the registry, by the number that they are asked for with. */
   readonly #elsewhere: string[] = [];
+  readonly #numbers = new Map<string, number>();
+  readonly #documents = new Places(METADATA_AT_ONCE);
   readonly #closed = new AbortController();
 
   constructor(readonly options: RegistryOptions) {
@@ -101,7 +179,9 @@ class Upstream {
     if (TARBALL.test(url.pathname)) {
       return await this.#tarball(`${this.#base}${url.pathname}`, request);
     }
-    if (PACKAGE.test(url.pathname)) return await this.#metadata(url.pathname, request);
+    if (PACKAGE.test(url.pathname)) {
+      return await this.#inPlace(() => this.#metadata(url.pathname, request));
+    }
     return refused(404);
   }
 
@@ -124,27 +204,42 @@ class Upstream {
     });
   }
 
-  async #metadata(path: string, request: Request): Promise<Response> {
+  /** Holds a place until the document was sent, not only made: who asks may read slowly. */
+  async #inPlace(make: () => Promise<Answer>): Promise<Response> {
+    await this.#documents.take();
+    let answer: Answer;
+    try {
+      answer = await make();
+    } catch (error) {
+      this.#documents.giveBack();
+      throw error;
+    }
+    const { status, type, text } = answer;
+    const headers = { "content-type": type };
+    return new Response(inPieces(text, () => this.#documents.giveBack()), { status, headers });
+  }
+
+  async #metadata(path: string, request: Request): Promise<Answer> {
     const headers = new Headers({ accept: request.headers.get("accept") ?? "application/json" });
     const response = await this.#fetch(`${this.#base}${path}`, request, headers);
     const type = response.headers.get("content-type") ?? "application/json";
     const text = await readAtMost(response, METADATA_BYTES);
-    if (!response.ok) {
-      return new Response(text, { status: response.status, headers: { "content-type": type } });
-    }
+    if (!response.ok) return { status: response.status, type, text };
     const document = JSON.parse(text);
     const host = `http://${request.headers.get("host")}`;
     for (const version of Object.values(document.versions ?? { only: document })) {
       const dist = (version as { dist?: { tarball?: string } }).dist;
       if (dist?.tarball) dist.tarball = this.#reachable(dist.tarball, host);
     }
-    return Response.json(document, { headers: { "content-type": type } });
+    return { status: 200, type, text: JSON.stringify(document) };
   }
 
   /** The tarball's address as the sandbox can ask for it. */
   #reachable(tarball: string, host: string): string {
     if (tarball.startsWith(`${this.#base}/`)) return host + tarball.slice(this.#base.length);
-    return `${host}/-/elsewhere/${this.#elsewhere.push(tarball) - 1}.tgz`;
+    const number = this.#numbers.get(tarball) ?? this.#elsewhere.push(tarball) - 1;
+    this.#numbers.set(tarball, number);
+    return `${host}/-/elsewhere/${number}.tgz`;
   }
 }
 

@@ -3,6 +3,8 @@
  * other processes, no handles of files, one architecture, and only socket families that a network namespace confines.
  */
 
+import { PR_SET_DUMPABLE } from "./seccomp.ts";
+
 const EPERM = 1;
 const ENOSYS = 38;
 const EOPNOTSUPP = 95;
@@ -30,7 +32,7 @@ const ALLOWED = [
   `alarm arch_prctl capget capset execve execveat exit exit_group fork futex futex_requeue futex_wait futex_waitv futex_wake
    get_robust_list getcpu getegid geteuid getgid getgroups getitimer getpgid getpgrp getpid getppid getpriority getresgid getresuid
    getrlimit getrusage getsid gettid getuid kill landlock_add_rule landlock_create_ruleset landlock_restrict_self pause pidfd_open
-   pidfd_send_signal prctl prlimit64 restart_syscall rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn
+   pidfd_send_signal prlimit64 restart_syscall rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn
    rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr
    sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam sched_setscheduler
    sched_yield seccomp set_robust_list set_tid_address setfsgid setfsuid setgid setgroups setitimer setpgid setpriority setregid
@@ -70,7 +72,7 @@ export function seccompProfile(arch: string = Deno.build.arch): string | null {
   const last = SOCKET_FAMILIES.at(-1)!;
   const between = Array.from({ length: last - first }, (_, i) => first + i)
     .filter((family) => !SOCKET_FAMILIES.includes(family));
-  const family = (op: string, value: number) => [{ index: 0, op: `SCMP_CMP_${op}`, value }];
+  const firstArgument = (op: string, value: number) => [{ index: 0, op: `SCMP_CMP_${op}`, value }];
   return JSON.stringify({
     defaultAction: "SCMP_ACT_ERRNO",
     defaultErrnoRet: EPERM,
@@ -84,11 +86,13 @@ export function seccompProfile(arch: string = Deno.build.arch): string | null {
       refuse(["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"], ENOSYS),
       // Takes blocks of the disk that no account shows. Without it libraries write zeros, which count.
       refuse(["fallocate"], EOPNOTSUPP),
-      allow(["personality"], family("EQ", 0)),
-      ...SOCKET_FAMILIES.map((value) => allow(["socket"], family("EQ", value))),
-      refuse(["socket"], EAFNOSUPPORT, family("LT", first)),
-      ...between.map((value) => refuse(["socket"], EAFNOSUPPORT, family("EQ", value))),
-      refuse(["socket"], EAFNOSUPPORT, family("GT", last)),
+      allow(["personality"], firstArgument("EQ", 0)),
+      allow(["prctl"], firstArgument("LT", PR_SET_DUMPABLE)),
+      allow(["prctl"], firstArgument("GT", PR_SET_DUMPABLE)),
+      ...SOCKET_FAMILIES.map((value) => allow(["socket"], firstArgument("EQ", value))),
+      refuse(["socket"], EAFNOSUPPORT, firstArgument("LT", first)),
+      ...between.map((value) => refuse(["socket"], EAFNOSUPPORT, firstArgument("EQ", value))),
+      refuse(["socket"], EAFNOSUPPORT, firstArgument("GT", last)),
     ],
   });
 }

@@ -2,10 +2,14 @@
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import type { Limits } from "./limits.ts";
-import { memoryMegabytes, processTree, writtenBytes } from "./processes.ts";
+import { deletedBytes, memoryMegabytes, processTree, writtenBytes } from "./processes.ts";
 import type { ExceededLimit } from "./types.ts";
 
 const INTERVAL_MS = 100;
+/** Between two looks at files, which cost more than those at processes. */
+const LISTING_INTERVAL_MS = 200;
+/** A large tree takes long to look through: at most a tenth of the time goes into that. What processes write is seen meanwhile. */
+const PAUSE_PER_LOOK = 9;
 
 /** Folders inside each other in the output directory. */
 export const MAX_OUTPUT_DEPTH = 100;
@@ -28,18 +32,21 @@ export interface MonitorOptions {
 export function startMonitor(options: MonitorOptions): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
+  let nextListing = 0;
   const look = () => {
     if (stopped) return;
     const started = performance.now();
-    const excess = processExcess(options) ?? temporaryExcess(options) ??
-      outputExcess(options.outputDir, options.limits);
+    let excess = processExcess(options) ?? temporaryExcess(options);
+    const looked = performance.now();
+    if (!excess && looked >= nextListing) {
+      excess = outputExcess(options.outputDir, options.limits) ?? deletedExcess(options);
+      nextListing = idleUntil(looked);
+    }
     if (excess) {
       stopped = true;
       options.onExcess(excess);
     } else {
-      // A large tree takes long to look through: at most a tenth of the time goes into that.
-      const took = performance.now() - started;
-      timer = setTimeout(look, Math.max(INTERVAL_MS, 9 * took));
+      timer = setTimeout(look, Math.max(INTERVAL_MS, PAUSE_PER_LOOK * (looked - started)));
     }
   };
   timer = setTimeout(look, INTERVAL_MS);
@@ -47,6 +54,11 @@ export function startMonitor(options: MonitorOptions): () => void {
     stopped = true;
     clearTimeout(timer);
   };
+}
+
+function idleUntil(started: number): number {
+  const now = performance.now();
+  return now + Math.max(LISTING_INTERVAL_MS, PAUSE_PER_LOOK * (now - started));
 }
 
 function processExcess({ pid, limits, watchMemory }: MonitorOptions): Excess | null {
@@ -57,6 +69,18 @@ function processExcess({ pid, limits, watchMemory }: MonitorOptions): Excess | n
     return { kind: "limit", limit: "disk_writes", allowed: limits.diskWriteBytes };
   }
   return null;
+}
+
+/** What is deleted takes as much of the disk as what is put out, as long as it is open. */
+function deletedExcess({ pid, outputDir, limits }: MonitorOptions): Excess | null {
+  if (pid === null) return null;
+  const { outputBytes: allowed } = limits;
+  try {
+    const bytes = deletedBytes(processTree(pid), Deno.statSync(outputDir).dev);
+    return bytes > allowed ? { kind: "limit", limit: "output_size", allowed } : null;
+  } catch {
+    return null; // Ended meanwhile.
+  }
 }
 
 function temporaryExcess({ temporaryDir, limits }: MonitorOptions): Excess | null {

@@ -35,6 +35,39 @@ export function writtenBytes(pids: number[]): number {
   return bytes;
 }
 
+/**
+ * Bytes on the file system `dev` that only open descriptors of the processes hold: files that were deleted, and no listing shows.
+ * What wrote them may be gone, and its account with it.
+ */
+export function deletedBytes(pids: number[], dev: number): number {
+  const seen = new Set<number>();
+  let bytes = 0;
+  for (const pid of pids) {
+    for (const fd of names(`/proc/${pid}/fd`)) {
+      try {
+        const info = Deno.statSync(`/proc/${pid}/fd/${fd}`);
+        if (!info.isFile || info.nlink !== 0 || info.dev !== dev || seen.has(info.ino!)) continue;
+        seen.add(info.ino!);
+        bytes += BLOCK_BYTES * (info.blocks ?? 0);
+      } catch {
+        // Closed meanwhile.
+      }
+    }
+  }
+  return bytes;
+}
+
+/** In which a file's blocks are counted, whatever the file system's are. */
+const BLOCK_BYTES = 512;
+
+function names(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}
+
 /** Whether the process runs no more: gone, or dead and only not yet collected by its parent. */
 export function isDead(pid: number): boolean {
   return /^[ZX]?$/.test(stateOf(pid));

@@ -175,6 +175,14 @@ const HOSTILE: Record<string, Case> = {
     options: { app: "floods-deleted-files", limits: { diskWriteBytes: 64 * MIB } },
     end: ["failed", "The app wrote more than 64 MiB to disk."],
   },
+  "a flood that children write, and no account shows, is stopped": {
+    options: {
+      app: "floods-through-children",
+      runtime: "deno",
+      limits: { outputBytes: 48 * MIB },
+    },
+    end: ["failed", "The app put out more than 48 MiB of files."],
+  },
   "blocks of the disk cannot be had but by writing": {
     options: { app: "takes-blocks", runtime: "deno" },
     end: SUCCESS,
@@ -210,7 +218,7 @@ const HOSTILE: Record<string, Case> = {
     check: (result) => {
       const { setuid, ...rest } = JSON.parse(result.stdout);
       assertEquals(rest, {
-        ...{ unshare: EPERM, ptrace: EPERM, mount: EPERM },
+        ...{ unshare: EPERM, ptrace: EPERM, mount: EPERM, hide: EPERM, name: "done" },
         ...{ vsock: EAFNOSUPPORT, alg: EAFNOSUPPORT, inet: "done" },
       });
       assert(setuid === EPERM || setuid === EINVAL, `${setuid}`);

@@ -1,5 +1,8 @@
 /** The way out of a sandbox: what is let through, what is not, and that nothing is by default. */
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "../../testing/assert.ts";
 import { isForeignAddress, isPublicAddress } from "../egress/addresses.ts";
 import { type Grant, isGranted, parseGrant } from "../egress/grants.ts";
@@ -279,5 +282,55 @@ Deno.test("bytes, time and connections are limited, and nothing outlives the pro
     listener.close();
     await accepting;
     for (const each of held) each.close();
+  }
+});
+
+Deno.test("who opens more connections than this process has descriptors for does not end it", async () => {
+  const child = new Deno.Command("/bin/sh", {
+    args: [
+      "-c",
+      'ulimit -n 64 && exec "$@"',
+      "sh",
+      Deno.execPath(),
+      ...["run", "-A", fileURLToPath(new URL("flooded_proxy.ts", import.meta.url))],
+    ],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const complaints = new Response(child.stderr).text();
+  const lines = createInterface({ input: Readable.fromWeb(child.stdout as never) })
+    [Symbol.asyncIterator]();
+  const { value: path } = await lines.next();
+  const flood: Deno.Conn[] = [];
+  try {
+    assert(path, "it listens");
+    const head = new TextEncoder().encode("CONNECT other.example:443 HTTP/1.1\r\n\r\n");
+    for (let i = 0; i < 100; i++) flood.push(await Deno.connect({ transport: "unix", path }));
+    // As soon as some of them are gone, others are answered.
+    for (const connection of flood.splice(0)) connection.close();
+    const connection = await Deno.connect({ transport: "unix", path });
+    await connection.write(head);
+    assertStringIncludes(await new Response(connection.readable).text(), "403");
+  } finally {
+    for (const connection of flood) connection.close();
+    await child.stdin.close();
+    assertEquals((await child.status).code, 0, await complaints);
+    await lines.return?.();
+  }
+});
+
+Deno.test("a head that comes byte by byte is understood, and costs what it has bytes", async () => {
+  const world = await proxied({ scopes: ["a.example"] });
+  try {
+    const connection = await world.connect();
+    const answer = new Response(connection.readable).text();
+    const text = `CONNECT b.example:443 HTTP/1.1\r\nX: ${"x".repeat(2000)}\r\n\r\n`;
+    for (const byte of new TextEncoder().encode(text)) {
+      await connection.write(Uint8Array.of(byte));
+    }
+    assertStringIncludes(await answer, "b.example:443 is not among");
+  } finally {
+    await world.close();
   }
 });

@@ -1,8 +1,10 @@
 /** What an installer makes of what its sandbox did, which is none here: an install of any hostility, at no cost. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { assert, assertEquals, assertRejects } from "../../testing/assert.ts";
 import { AppError, definitionOf } from "../definition.ts";
 import { Installer } from "../install/mod.ts";
+import { readProjectApart } from "../install/read_project.ts";
+import { openRegistry } from "../install/registry.ts";
 import { createLogger } from "../log.ts";
 import { DEFAULT_BOUNDS } from "../sandbox/limits.ts";
 import type { Outcome, Sandbox, SandboxSpec } from "../sandbox/types.ts";
@@ -66,6 +68,10 @@ Deno.test("installs", async (t) => {
       );
     });
     await t.step("what a hostile install leaves leads nowhere", () => followNothing(install));
+    await t.step(
+      "what cannot be taken over is the app's fault, not the executor's",
+      () => blameTheApp(install),
+    );
   });
 });
 
@@ -105,6 +111,111 @@ async function followNothing(install: Install): Promise<void> {
     await Deno.remove(host, { recursive: true });
   }
 }
+
+async function blameTheApp(install: Install): Promise<void> {
+  const leaving = (leave: (folder: string) => Promise<unknown>) => async (spec: SandboxSpec) => {
+    const folder = join(spec.outputDir, "project/node_modules/left");
+    await Deno.mkdir(folder, { recursive: true });
+    await leave(folder);
+    return DONE;
+  };
+  await install(
+    leaving((folder) => Deno.writeTextFile(join(folder, "closed.js"), "x", { mode: 0o200 })),
+    ({ app }) => assertEquals(Deno.readTextFileSync(`${app}/node_modules/left/closed.js`), "x"),
+  );
+  const sh = (script: string) => (cwd: string) =>
+    new Deno.Command("/bin/sh", { args: ["-c", script], cwd }).output();
+  const notText = leaving(sh(`touch "$(printf '\\377')"`));
+  await assertRejects(() => install(notText), AppError, "not UTF-8");
+  const name = "n".repeat(200);
+  const deep = leaving(sh(`for i in $(seq 120); do mkdir ${name} && cd -P ${name}; done`));
+  await assertRejects(() => install(deep), AppError, "larger, or more files");
+  if (Deno.uid() === 0) return;
+  const closed = leaving((folder) => Deno.mkdir(join(folder, "lib"), { mode: 0o100 }));
+  await assertRejects(() => install(closed), AppError, "larger, or more files");
+}
+
+Deno.test("what is to be installed is read apart, and what is made to take for ever is refused", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "a b" });
+  const lock = join(dir, "pnpm-lock.yaml");
+  const read = () =>
+    readProjectApart(
+      dir,
+      { packageManager: "pnpm", dependencies: {} },
+      "10.0.0",
+      new AbortController().signal,
+    );
+  try {
+    await Deno.writeTextFile(
+      lock,
+      `lockfileVersion: '9.0'\n${"\n".repeat(300_000)}importers:\n  .: {}\n`,
+    );
+    const started = performance.now();
+    assertEquals((await read()).frozen, true);
+    assert(performance.now() - started < 60_000, "time grows with the size, not its square");
+    await Deno.writeTextFile(
+      lock,
+      `packages: {"<<": {resolution: {integrity: x}, b@1: {resolution: {tarball: "\\x68ttp://b"}}}}\n`,
+    );
+    await assertRejects(read, AppError, "it merges mappings");
+    await Deno.remove(lock);
+    const depth = 100_000;
+    await Deno.writeTextFile(
+      join(dir, "package.json"),
+      `{"overrides":${'{"a":'.repeat(depth)}"1"${"}".repeat(depth)}}`,
+    );
+    await assertRejects(read, AppError, "too much time or memory");
+    const ended = AbortSignal.abort(new Error("ended"));
+    await assertRejects(
+      () => readProjectApart(dir, { packageManager: "pnpm", dependencies: {} }, "10", ended),
+      Error,
+      "ended",
+    );
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("an install opens few connections of many, and holds few documents of many", async () => {
+  const dir = await makeRunDir(await Deno.makeTempDir({ prefix: "stowage " }));
+  const apart = dirname(dir.output);
+  let now = 0, most = 0;
+  const upstream = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async () => {
+    most = Math.max(most, ++now);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    now--;
+    return Response.json({ name: "left", versions: {} });
+  });
+  const gateway = await openRegistry(
+    { url: `http://127.0.0.1:${upstream.addr.port}` },
+    dir.output,
+    apart,
+    createLogger("text", () => {}),
+  );
+  const path = join(dir.output, "registry.sock");
+  const client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
+  // What nobody reads holds no place of others for longer than it is open.
+  const idle = await Promise.all(
+    Array.from({ length: 100 }, () => Deno.connect({ transport: "unix", path })),
+  );
+  try {
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const answer = await fetch("http://registry/left", { client });
+        return (await answer.json()).name;
+      }),
+    );
+    assertEquals(new Set(answers), new Set(["left"]));
+    assert(most <= 2, `${most} at once`);
+  } finally {
+    for (const connection of idle) connection.close();
+    client.close();
+    await gateway.close();
+    await upstream.shutdown();
+    assertEquals([...Deno.readDirSync(dir.output)], []);
+    await Deno.remove(dirname(apart), { recursive: true });
+  }
+});
 
 function exists(path: string): boolean {
   try {

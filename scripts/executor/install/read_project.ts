@@ -1,0 +1,71 @@
+/**
+ * Reads what an app wants installed in a process of its own: its files are hostile, a lockfile of a few megabytes takes minutes and
+ * gigabytes to read if it is made for that, and this process has other runs to look after. Also that process's program: the
+ * question as JSON in its input, the answer in its output.
+ */
+import { fileURLToPath } from "node:url";
+import { AppError } from "../definition.ts";
+import { type Project, readProject, type Wanted } from "./project.ts";
+
+interface Question {
+  appDir: string;
+  wanted: Wanted;
+  pnpmVersion: string;
+}
+
+type Answer = { project: Project } | { refused: string };
+
+const SECONDS = 60;
+const HEAP_MEGABYTES = 512;
+const PROJECT = fileURLToPath(new URL("../../..", import.meta.url));
+
+/**
+ * @param pnpmVersion the one that would be used
+ * @throws AppError that names the file and what is wrong with it
+ */
+export async function readProjectApart(
+  appDir: string,
+  { packageManager, dependencies }: Wanted,
+  pnpmVersion: string,
+  signal: AbortSignal,
+): Promise<Project> {
+  const question: Question = { appDir, wanted: { packageManager, dependencies }, pnpmVersion };
+  const limit = AbortSignal.timeout(SECONDS * 1000);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--quiet", "--no-prompt", "--no-lock", "--allow-read", "--allow-env"],
+      ...[`--v8-flags=--max-old-space-size=${HEAP_MEGABYTES}`, fileURLToPath(import.meta.url)],
+    ],
+    cwd: PROJECT,
+    clearEnv: true,
+    env: { HOME: "/nonexistent", DENO_NO_UPDATE_CHECK: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "null",
+    signal: AbortSignal.any([signal, limit]),
+  }).spawn();
+  const asked = ReadableStream.from([JSON.stringify(question)]).pipeThrough(new TextEncoderStream())
+    .pipeTo(child.stdin).catch(() => {});
+  const [{ success, stdout }] = await Promise.all([child.output(), asked]);
+  signal.throwIfAborted();
+  if (!success) {
+    throw new AppError(
+      "package.json or the lockfile is refused: it takes too much time or memory to read.",
+    );
+  }
+  const answer: Answer = JSON.parse(new TextDecoder().decode(stdout));
+  if ("refused" in answer) throw new AppError(answer.refused);
+  return answer.project;
+}
+
+if (import.meta.main) {
+  const { appDir, wanted, pnpmVersion }: Question = await new Response(Deno.stdin.readable).json();
+  let answer: Answer;
+  try {
+    answer = { project: await readProject(appDir, wanted, pnpmVersion) };
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    answer = { refused: error.message };
+  }
+  await new Blob([JSON.stringify(answer)]).stream().pipeTo(Deno.stdout.writable);
+}
