@@ -82,6 +82,7 @@ export const CATALOGUE = {
   package_name_taken: caller(409, "The name is taken, or could be mistaken for one that is"),
   package_version_exists: caller(409, "This version exists with other content"),
   package_dependency_cycle: caller(422, "The package would depend on itself"),
+  package_graph_too_large: caller(422, "What the package needs is too much to be resolved"),
 
   content_corrupted: ours(500, "Stored content does not have its checksum", false),
   internal: ours(500, "Something went wrong on our side", true),

@@ -105,5 +105,13 @@ export const MAX_PACKAGE_BYTES = 8 * MIB;
 /** The most dependencies that one version names. */
 export const MAX_PACKAGE_DEPENDENCIES = 500;
 
-/** The most imports of one .proto file. */
+/** The longest range of versions, in characters; the database holds to it too. */
+export const MAX_RANGE_LENGTH = 256;
+
+/** The most imports of one .proto file, and of all files of a package. */
 export const MAX_PROTO_IMPORTS = 500;
+export const MAX_PACKAGE_IMPORTS = 2_000;
+
+/** Fields of a form that publishes, and how often a resolution compares a version with a range before it gives up. */
+export const MAX_PUBLICATION_FIELDS = 20;
+export const MAX_RESOLUTION_STEPS = 10_000_000;

@@ -32,6 +32,8 @@ const OWN: Record<string, ErrorCode> = {
   SW104: "forbidden",
   SW105: "package_dependency_cycle",
   SW107: "conflict",
+  SW120: "package_graph_too_large",
+  SW121: "conflict",
 };
 
 /** Postgres's and PostgREST's codes that mean something to a caller. */

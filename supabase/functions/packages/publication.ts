@@ -7,6 +7,7 @@ import {
   MAX_PACKAGE_FILE_BYTES,
   MAX_PACKAGE_FILES,
   MAX_PACKAGE_YAML_BYTES,
+  MAX_PUBLICATION_FIELDS,
 } from "../_shared/limits.ts";
 import { mistake } from "../_shared/mistakes.ts";
 import { isSafePath } from "../_shared/safe_path.ts";
@@ -59,6 +60,9 @@ async function readForm(request: Request, url: URL): Promise<Publication> {
     if (typeof value === "string") {
       if (fields.some(([known]) => known === name)) {
         throw invalidField(name, "This field is there twice.");
+      }
+      if (fields.length === MAX_PUBLICATION_FIELDS) {
+        throw new AppError("invalid_request", "The form has more fields than there are options.");
       }
       fields.push([name, value]);
     } else if (name === "file") {

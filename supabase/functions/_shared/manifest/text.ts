@@ -1,4 +1,5 @@
 import {
+  type Alias,
   type Document,
   isAlias,
   isMap,
@@ -9,6 +10,7 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  visit,
 } from "yaml";
 import type { Mistake } from "../errors.ts";
 import {
@@ -113,13 +115,15 @@ export function parseText(
       })),
     };
   }
-  const survey = new Survey(document, at, limits);
+  const targets = findTargets(document);
+  const survey = new Survey(document, targets, at, limits);
   survey.walk();
   if (survey.errors.length > 0) return { ok: false, errors: survey.errors };
-  const value = format === "json" ? json : document.toJS({ maxAliasCount: limits.nodes });
+  // The survey has counted what aliases expand to.
+  const value = format === "json" ? json : document.toJS({ maxAliasCount: -1 });
   return {
     ok: true,
-    text: { value, locate: (path, part = "value") => locate(document, path, part, at) },
+    text: { value, locate: (path, part = "value") => locate(document, targets, path, part, at) },
   };
 }
 
@@ -135,6 +139,23 @@ function tooDeepMessage({ what, depth }: TextLimits): string {
 }
 
 type Position = { line: number; column: number };
+type Targets = ReadonlyMap<Alias, Node>;
+
+/** What each alias stands for, found in one walk: `Alias.resolve` walks the whole document each time that it is asked. */
+function findTargets(document: Document.Parsed): Targets {
+  const anchors = new Map<string, Node>();
+  const targets = new Map<Alias, Node>();
+  visit(document, {
+    Alias(_, alias) {
+      const target = anchors.get(alias.source);
+      if (target) targets.set(alias, target);
+    },
+    Value(_, node) {
+      if (node.anchor) anchors.set(node.anchor, node);
+    },
+  });
+  return targets;
+}
 
 function failed(code: string, message: string, position?: Position): ParseResult {
   return { ok: false, errors: [{ ...mistake(code, [], message), ...position }] };
@@ -165,6 +186,7 @@ class Survey {
 
   constructor(
     readonly document: Document.Parsed,
+    readonly targets: Targets,
     readonly at: (offset: number) => Position,
     readonly limits: TextLimits,
   ) {}
@@ -194,7 +216,7 @@ class Survey {
           node,
         );
       }
-      const target = node.resolve(this.document);
+      const target = this.targets.get(node);
       if (!target) return this.#stop("syntax", `The alias *${node.source} has no anchor.`, node);
       return this.#node(target, path, false);
     }
@@ -249,6 +271,7 @@ class Survey {
 
 function locate(
   document: Document.Parsed,
+  targets: Targets,
   path: ReadonlyArray<PropertyKey>,
   part: "value" | "key",
   at: (offset: number) => Position,
@@ -256,7 +279,7 @@ function locate(
   let node: Node | null = document.contents;
   let found: Node | null = node;
   for (const [index, step] of path.entries()) {
-    if (isAlias(node)) node = node.resolve(document) ?? null;
+    if (isAlias(node)) node = targets.get(node) ?? null;
     let next: Node | null = null;
     if (isMap(node)) {
       const pair = node.items.find(({ key }) =>

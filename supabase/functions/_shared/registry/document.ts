@@ -7,6 +7,7 @@ import {
   MAX_PACKAGE_YAML_BYTES,
   MAX_PACKAGE_YAML_DEPTH,
   MAX_PACKAGE_YAML_NODES,
+  MAX_RANGE_LENGTH,
   MAX_REPORTED_ERRORS,
 } from "../limits.ts";
 import { type ParsedText, parseText } from "../manifest/text.ts";
@@ -49,7 +50,10 @@ const text = (what: string) =>
 
 const name = z.string().refine(isPackageName, NAME);
 const id = z.string().refine((value) => parsePackageId(value) !== null, ID);
-const range = text("must be text").min(1).max(256).refine((value) => compileRange(value), RANGE);
+const range = text("must be text").min(1).max(MAX_RANGE_LENGTH).refine(
+  (value) => compileRange(value),
+  RANGE,
+);
 const line = (max: number) => z.string().trim().max(max).regex(/^[^\p{Cc}]*$/u, "must be one line");
 const link = z.string().max(2000).regex(/^https?:\/\/[^\s]+$/, "must be an http or https URL");
 
@@ -113,12 +117,17 @@ export function readPackageDocument(
     aliases: MAX_PACKAGE_YAML_ALIASES,
   });
   if (!parsed.ok) return { valid: false, errors: parsed.errors.slice(0, MAX_REPORTED_ERRORS) };
+  // So many that looking at each is work that nobody should be given.
+  if (countDependencies(parsed.text.value) > MAX_PACKAGE_DEPENDENCIES) {
+    const message = `There are more than ${MAX_PACKAGE_DEPENDENCIES} dependencies.`;
+    return refused([found("too_many", ["dependencies"], message)], parsed.text);
+  }
   const result = documentSchema.safeParse(parsed.text.value, { reportInput: true });
   if (!result.success) return refused(mistakesOf(result.error.issues), parsed.text);
   const identity = identityOf(result.data, expected);
   const needs = dependenciesOf(result.data, identity.name);
-  const found = [...identity.errors, ...needs.errors];
-  if (found.length > 0) return refused(found, parsed.text);
+  const wrong = [...identity.errors, ...needs.errors];
+  if (wrong.length > 0) return refused(wrong, parsed.text);
   const { version, kind, description, keywords, license, homepage, repository } = result.data;
   return {
     valid: true,
@@ -130,12 +139,17 @@ export function readPackageDocument(
   };
 }
 
+function countDependencies(document: unknown): number {
+  const { dependencies } = (document ?? {}) as { dependencies?: unknown };
+  return typeof dependencies === "object" ? Object.keys(dependencies ?? {}).length : 0;
+}
+
 function refused(found: Found[], text: ParsedText): DocumentResult {
-  const errors = found.map(({ at, ...rest }) => ({
+  const errors = found.slice(0, MAX_REPORTED_ERRORS).map(({ at, ...rest }) => ({
     ...rest,
     ...text.locate(at, /_key$/.test(rest.code) ? "key" : "value"),
   }));
-  return { valid: false, errors: errors.slice(0, MAX_REPORTED_ERRORS) };
+  return { valid: false, errors };
 }
 
 function found(code: string, at: PropertyKey[], message: string): Found {
@@ -188,10 +202,6 @@ function dependenciesOf(
       at: ["dependencies", name] as PropertyKey[],
     }));
   const errors: Found[] = [];
-  if (entries.length > MAX_PACKAGE_DEPENDENCIES) {
-    const message = `There are more than ${MAX_PACKAGE_DEPENDENCIES} dependencies.`;
-    errors.push(found("too_many", ["dependencies"], message));
-  }
   const seen = new Set<string>();
   const dependencies = entries.map(({ name, version, import_path, at }) => {
     const target = parsePackageId(name) ?? { namespace: own.namespace, name };

@@ -73,21 +73,27 @@ function* tokens(source: string): Generator<Token> {
 
 /** Reads a file. Errors carry the line and the column, and `file` as their path. */
 export function parseProto(source: string, file: string): ProtoResult {
+  const at = positions(source);
   try {
-    return { ok: true, ...read(source) };
+    return { ok: true, ...read(source, at) };
   } catch (error) {
     if (!(error instanceof ProtoError)) throw error;
     return {
       ok: false,
       errors: [{
         ...mistake(error.code, [file], `${file}: ${error.message}`),
-        ...position(source, error.offset),
+        ...at(error.offset),
       }],
     };
   }
 }
 
-function read(source: string): { package: string | null; imports: ProtoImport[] } {
+type Positions = (offset: number) => { line: number; column: number };
+
+function read(
+  source: string,
+  at: Positions,
+): { package: string | null; imports: ProtoImport[] } {
   const imports: ProtoImport[] = [];
   let name: string | null = null;
   let depth = 0;
@@ -113,7 +119,7 @@ function read(source: string): { package: string | null; imports: ProtoImport[] 
           token.offset,
         );
       }
-      imports.push(readImport(next, token, source));
+      imports.push(readImport(next, token, at));
     } else {
       isStart = token.kind === "symbol" && /[;{}]/.test(token.text);
     }
@@ -122,7 +128,7 @@ function read(source: string): { package: string | null; imports: ProtoImport[] 
   return { package: name, imports };
 }
 
-function readImport(next: () => Token, keyword: Token, source: string): ProtoImport {
+function readImport(next: () => Token, keyword: Token, at: Positions): ProtoImport {
   let token = next();
   let kind: ProtoImport["kind"] = "plain";
   if (token.kind === "word" && (token.text === "public" || token.text === "weak")) {
@@ -138,7 +144,7 @@ function readImport(next: () => Token, keyword: Token, source: string): ProtoImp
     );
   }
   expectEnd(next());
-  return { path, kind, ...position(source, keyword.offset) };
+  return { path, kind, ...at(keyword.offset) };
 }
 
 function expect(token: Token, kind: Token["kind"], what: string): Token {
@@ -151,9 +157,21 @@ function expectEnd(token: Token): void {
   throw new ProtoError("syntax", `Here must be a semicolon, not ${token.text}.`, token.offset);
 }
 
-function position(source: string, offset: number): { line: number; column: number } {
-  const before = source.slice(0, offset);
-  return { line: before.split("\n").length, column: offset - before.lastIndexOf("\n") };
+/** Counts lines as it goes: each offset that it is asked for is at or after the one before. */
+function positions(source: string): Positions {
+  let line = 1;
+  let start = 0;
+  return (offset) => {
+    for (
+      let end = source.indexOf("\n", start);
+      end >= 0 && end < offset;
+      end = source.indexOf("\n", start)
+    ) {
+      line++;
+      start = end + 1;
+    }
+    return { line, column: offset - start + 1 };
+  };
 }
 
 const WELL_KNOWN = new Set([

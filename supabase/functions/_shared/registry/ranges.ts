@@ -3,6 +3,7 @@
  * which the highest of a sorted list of versions is found without any text.
  */
 import semver from "semver";
+import { MAX_RANGE_LENGTH } from "../limits.ts";
 import { compareVersions, type ParsedVersion, parseVersion } from "../semver.ts";
 
 /** One alternative of a range: versions between two bounds. */
@@ -21,15 +22,22 @@ export interface VersionRange {
 }
 
 const compiled = new Map<string, VersionRange | null>();
-const MOST_COMPILED = 10_000;
+let kept = 0;
+/** Intervals, of which one text may be full. */
+const MOST_KEPT = 20_000;
 
-/** The range; null if npm would not take the text. */
+/** The range; null if npm would not take the text, or if it is longer than any that people write. */
 export function compileRange(text: string): VersionRange | null {
+  if (text.length > MAX_RANGE_LENGTH) return null;
   const known = compiled.get(text);
   if (known !== undefined) return known;
-  // What was there first is not better than what comes, and beginning anew keeps this small.
-  if (compiled.size >= MOST_COMPILED) compiled.clear();
   const range = compile(text);
+  kept += range?.intervals.length ?? 1;
+  // What was there first is not better than what comes, and beginning anew keeps this small.
+  if (kept > MOST_KEPT) {
+    compiled.clear();
+    kept = 0;
+  }
   compiled.set(text, range);
   return range;
 }

@@ -5,6 +5,8 @@
  * There is no going back: where no version suits all who need a package, the conflict is explained by who needs what, and
  * is theirs to solve. Nothing is chosen that nobody asked for to make it go away.
  */
+import { AppError } from "../errors.ts";
+import { MAX_RESOLUTION_STEPS } from "../limits.ts";
 import { compareVersions, type ParsedVersion, parseVersion } from "../semver.ts";
 import { findCycles } from "./cycles.ts";
 import { compileRange, highestMatch, satisfies, type VersionRange } from "./ranges.ts";
@@ -90,6 +92,9 @@ interface Package {
   id: string;
   choices: Choice[];
   versions: ParsedVersion[];
+  prereleases: number;
+  /** What it takes to hold one version against all needs. */
+  weight: number;
   /** Who needs it in this round. */
   needs: Need[];
   selected: number;
@@ -104,7 +109,8 @@ const MOST_ROUNDS = 1000;
 
 /**
  * Resolves what `roots` need (ranges by "namespace/name"), from the candidates. Which candidates there are decides what can
- * be found: archived versions and drafts are not among them.
+ * be found: archived versions and drafts are not among them. Error: `package_graph_too_large`, for graphs that somebody made
+ * to keep others busy.
  */
 export function resolve(candidates: Candidates, roots: Record<string, string>): Resolution {
   const graph = new Graph(candidates, roots);
@@ -119,10 +125,17 @@ class Graph {
   readonly packages: Package[] = [];
   readonly roots: Need[];
   order: Package[] = [];
+  #steps = 0;
   #indexes = new Map<string, number>();
 
   constructor(readonly candidates: Candidates, roots: Record<string, string>) {
     this.roots = this.#needs(-1, roots);
+  }
+
+  /** Counts work; ends it where no honest graph comes to. */
+  spend(steps: number): void {
+    this.#steps += steps;
+    if (this.#steps > MAX_RESOLUTION_STEPS) throw new AppError("package_graph_too_large");
   }
 
   /** Finds what can be reached with the present choices, nearest first, and notes who needs it. */
@@ -134,15 +147,18 @@ class Graph {
         target.round = round;
         target.depth = depth;
         target.needs = [];
+        target.weight = 0;
         order.push(target);
       }
       target.needs.push(need);
+      target.weight += need.range?.intervals.length ?? 1;
     };
     for (const need of this.roots) reach(need, 0);
     for (let index = 0; index < order.length; index++) {
       const target = order[index];
+      this.spend(target.needs.length);
       // By those who are known so far; the others are heard when all are.
-      if (target.selected === UNDECIDED) target.selected = pick(target);
+      if (target.selected === UNDECIDED) target.selected = pick(target, this);
       if (target.selected < 0) continue;
       for (const need of this.needsOf(target)) reach(need, target.depth + 1);
     }
@@ -153,7 +169,7 @@ class Graph {
   choose(onlyOlder: boolean): boolean {
     let changed = false;
     for (const target of this.order) {
-      const wanted = pick(target);
+      const wanted = pick(target, this);
       if (wanted === target.selected || (onlyOlder && wanted < target.selected)) continue;
       target.selected = wanted;
       changed = true;
@@ -191,7 +207,8 @@ class Graph {
     const index = this.packages.length;
     this.packages.push({
       ...{ id, choices, versions },
-      ...{ needs: [], selected: UNDECIDED, depth: 0, round: 0, label: null },
+      prereleases: versions.filter(({ prerelease }) => prerelease.length > 0).length,
+      ...{ needs: [], weight: 0, selected: UNDECIDED, depth: 0, round: 0, label: null },
     });
     this.#indexes.set(id, index);
     return index;
@@ -202,11 +219,14 @@ const UNDECIDED = -2;
 const NONE = -1;
 
 /** The highest version that all take; where there is none, the highest that the nearest requirer takes. */
-function pick(target: Package): number {
-  const { needs, versions } = target;
+function pick(target: Package, graph: Graph): number {
+  const { needs, versions, weight } = target;
+  // Where a range takes none of them, pre-releases are passed over one by one.
+  graph.spend(1 + target.prereleases * (needs[0].range?.intervals.length ?? 0));
   const first = needs[0].range ? highestMatch(versions, needs[0].range) : NONE;
   if (needs.length === 1) return first;
   for (let index = Math.max(first, 0); index < versions.length; index++) {
+    graph.spend(weight);
     if (needs.every(({ range }) => range !== null && satisfies(versions[index], range))) {
       return index;
     }
@@ -248,7 +268,7 @@ function report(graph: Graph): Resolution {
         resolution.edges.push({ from, to: label(target), range: need.text, satisfied });
       }
     }
-    if (unmet.length > 0) explain(target, unmet, packages, resolution);
+    if (unmet.length > 0) explain(target, unmet, graph, resolution);
   }
   const next = (target: Package): Package[] =>
     target.selected < 0 ? [] : graph.needsOf(target).map(({ to }) => packages[to]);
@@ -261,10 +281,12 @@ function report(graph: Graph): Resolution {
 function explain(
   target: Package,
   unmet: Need[],
-  packages: Package[],
+  graph: Graph,
   resolution: Resolution,
 ): void {
   const { id, versions } = target;
+  const { packages } = graph;
+  graph.spend(target.prereleases * target.weight);
   const available = target.choices.map(({ candidate }) => candidate.version);
   const requirer = ({ from, text }: Need): Requirer => ({
     package: from < 0 ? null : label(packages[from]),
@@ -279,9 +301,10 @@ function explain(
       : `No version of ${id} suits: ${who(required_by)}; there are ${some(available)}.`;
     resolution.missing.push({ package: id, reason, required_by, available, message });
   }
-  const possible = target.needs.filter((need) => !hopeless.includes(need));
+  const without = new Set(hopeless);
+  const possible = target.needs.filter((need) => !without.has(need));
   if (unmet.length === hopeless.length) return;
-  const required_by = quarrel(possible, versions).map(requirer);
+  const required_by = quarrel(possible, versions, graph).map(requirer);
   resolution.conflicts.push({
     ...{ package: id, required_by, available },
     message: `No version of ${id} suits all: ${who(required_by)}; there are ${some(available)}.`,
@@ -289,16 +312,20 @@ function explain(
 }
 
 /** The two that cannot agree; all, if any two could. */
-function quarrel(needs: Need[], versions: ParsedVersion[]): Need[] {
+function quarrel(all: Need[], versions: ParsedVersion[], graph: Graph): Need[] {
+  // Who asks for the same cannot quarrel.
+  const seen = new Set<Need["range"]>();
+  const needs = all.filter(({ range }) => !seen.has(range) && seen.add(range));
   for (const [index, one] of needs.entries()) {
     for (const other of needs.slice(index + 1)) {
+      graph.spend(versions.length);
       const agree = versions.some((version) =>
         satisfies(version, one.range!) && satisfies(version, other.range!)
       );
       if (!agree) return [one, other];
     }
   }
-  return needs;
+  return all;
 }
 
 const MOST_NAMED = 10;
