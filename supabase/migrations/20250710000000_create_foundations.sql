@@ -20,6 +20,7 @@
 --   SW100  name is taken, or could be mistaken for one   SW104  namespace is not one of the caller's
 --   SW101  version of a package exists                   SW105  package depends on itself
 --   SW103  content has another checksum                  SW107  public package stays public
+--   SW120  graph of packages too large to be resolved    SW121  draft is another one by now
 
 create schema private;
 comment on schema private is

@@ -42,7 +42,6 @@ create table public.package_namespaces (
   is_reserved boolean not null default false,
   is_public boolean not null default false,
   description text not null default '' constraint package_namespaces_description_length check (length(description) <= 1000),
-  created_by uuid default auth.uid() references auth.users (id) on delete set null,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint package_namespaces_name_key_key unique (name_key),
@@ -51,7 +50,7 @@ create table public.package_namespaces (
 comment on table public.package_namespaces is
   'Where packages have their names. One belongs to the company that claims it first; reserved ones, such as featured, to nobody: '
   'superadmins publish there.';
-comment on column public.package_namespaces.is_public is 'A package in it is public, or it is reserved; kept by triggers.';
+comment on column public.package_namespaces.is_public is 'Everybody may read a package in it, or it is reserved; kept by triggers.';
 
 create table public.packages (
   id uuid primary key default gen_random_uuid(),
@@ -68,9 +67,9 @@ create table public.packages (
     homepage = '' or (length(homepage) <= 2000 and homepage ~ '^https?://[^[:space:]]+$')),
   repository text not null default '' constraint packages_repository_format check (
     repository = '' or (length(repository) <= 2000 and repository ~ '^https?://[^[:space:]]+$')),
+  is_public boolean not null default false,
   latest_version text,
   download_count bigint not null default 0,
-  created_by uuid default auth.uid() references auth.users (id) on delete set null,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint packages_namespace_fkey foreign key (namespace) references public.package_namespaces (name) on delete restrict,
@@ -83,15 +82,16 @@ create table public.packages (
 comment on table public.packages is 'Packages: what all versions have in common. Created by publishing the first version.';
 comment on column public.packages.company_id is 'Who owns the namespace; null in reserved ones. Kept by triggers.';
 comment on column public.packages.kind is 'What it is for: manifest, protobuf, transformer, …';
+comment on column public.packages.is_public is
+  'Everybody may read it: it is meant to be public, and a version of it was published. Nobody hears the name of what is a draft '
+  'alone. Kept by triggers.';
 comment on column public.packages.latest_version is
   'Highest published version that is no pre-release; else the highest pre-release, else the highest deprecated one. Kept by triggers.';
 comment on column public.packages.download_count is 'Downloads, counted by the packages function in batches.';
 
 create index package_namespaces_company_id_idx on public.package_namespaces (company_id);
-create index package_namespaces_created_by_idx on public.package_namespaces (created_by);
 create index packages_company_id_idx on public.packages (company_id);
-create index packages_created_by_idx on public.packages (created_by);
-create index packages_download_count_idx on public.packages (download_count desc, id) where visibility = 'public';
+create index packages_download_count_idx on public.packages (download_count desc, id) where is_public;
 
 -- Triggers
 
@@ -153,14 +153,16 @@ begin
     perform private.raise_error('SW001', 'A package keeps its name.', 'name');
   end if;
   select company_id into new.company_id from public.package_namespaces where name = new.namespace;
-  if new.visibility = 'public' then
+  new.is_public := new.visibility = 'public'
+    and exists (select from public.package_versions where package_id = new.id and status <> 'draft');
+  if new.is_public then
     update public.package_namespaces set is_public = true where name = new.namespace and not is_public;
   end if;
   return new;
 end;
 $$;
 
-create trigger guard_package before insert or update of id, namespace, name, company_id, visibility on public.packages
+create trigger guard_package before insert or update of id, namespace, name, company_id, visibility, is_public on public.packages
   for each row execute function private.guard_package();
 
 -- Grants
@@ -200,11 +202,13 @@ create policy "Owners and admins give namespaces up, superadmins any" on public.
 
 create policy "Anybody reads public packages" on public.packages
   for select to anon
-  using (visibility = 'public');
+  using (is_public);
 
 create policy "Users read public packages, members those of their companies" on public.packages
   for select to authenticated
-  using (visibility = 'public' or company_id = any ((select private.my_company_ids())::uuid[]));
+  using (
+    is_public or company_id = any ((select private.my_company_ids())::uuid[])
+    or (select private.is_superadmin()));
 
 create policy "Owners and admins describe their packages, superadmins any" on public.packages
   for update to authenticated

@@ -25,7 +25,6 @@ create table public.package_versions (
   resolved_at timestamptz,
   download_count bigint not null default 0,
   import_run uuid,
-  created_by uuid default auth.uid() references auth.users (id) on delete set null,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   published_at timestamptz,
@@ -53,7 +52,9 @@ comment on column public.package_versions.status_reason is 'Why it was deprecate
 comment on column public.package_versions.dependencies_parsed_at is 'Null until package_dependencies says what it needs.';
 comment on column public.package_versions.import_run is
   'The import that brought it, which the service may take back; null for what was published here, which nobody deletes.';
-comment on column public.package_versions.resolution is 'What its dependencies resolved to at resolved_at: {"namespace/name": "version"}.';
+comment on column public.package_versions.resolution is
+  'What its dependencies resolved to at resolved_at: {"namespace/name": "version"}; of private packages, those of its own company '
+  'alone, and none where everybody reads it: what they need themselves is not written in its YAML.';
 
 create table public.package_files (
   id uuid primary key default gen_random_uuid(),
@@ -118,7 +119,6 @@ comment on table public.package_version_changes is 'The changelog: who changed w
 comment on column public.package_version_changes.version_id is 'Null when the package as a whole changed.';
 
 create index package_versions_company_id_idx on public.package_versions (company_id);
-create index package_versions_created_by_idx on public.package_versions (created_by);
 create index package_versions_import_run_idx on public.package_versions (import_run) where import_run is not null;
 create index package_versions_unparsed_idx on public.package_versions (created_at) where dependencies_parsed_at is null;
 create unique index package_files_version_id_path_key on public.package_files (version_id, lower(path));
@@ -153,11 +153,20 @@ begin
   if new.status <> 'draft' and new.published_at is null then
     new.published_at := now();
   end if;
+  -- Whoever publishes may see more than those who read this.
+  if new.resolution is not null then
+    new.resolution := coalesce((
+      select jsonb_object_agg(resolved.key, resolved.value)
+      from jsonb_each(new.resolution) resolved
+      join public.packages p on p.namespace = split_part(resolved.key, '/', 1) and p.name = split_part(resolved.key, '/', 2)
+      where p.is_public or (not new.is_public and p.company_id = new.company_id)), '{}');
+  end if;
   return new;
 end;
 $$;
 
-create trigger fill_package_version before insert or update of package_id, company_id, is_public, status on public.package_versions
+create trigger fill_package_version before insert or update of package_id, company_id, is_public, status, resolution
+  on public.package_versions
   for each row execute function private.fill_package_version();
 
 create function private.guard_package_content()
@@ -259,25 +268,36 @@ create trigger log_package_version_change after update on public.package_version
 create function private.keep_latest_version()
 returns trigger
 language plpgsql
-security definer -- latest_version is nobody's to write
+security definer -- latest_version and is_public are nobody's to write
 set search_path = ''
 as $$
+declare
+  changed_package_id uuid := case tg_op when 'DELETE' then old.package_id else new.package_id end;
 begin
+  -- First this, then a new look: what somebody else changes at the same moment is seen by whoever comes second.
+  perform from public.packages where id = changed_package_id for no key update;
   update public.packages p
-  set latest_version = newest.version
+  set latest_version = newest.version, is_public = newest.is_public
   from (
-    select (
-      select version from public.package_versions v
-      where v.package_id = new.package_id and v.status in ('published', 'deprecated')
-      order by v.status = 'published' desc, v.is_prerelease, v.version_key desc
-      limit 1) as version) newest
-  where p.id = new.package_id and p.latest_version is distinct from newest.version;
+    select
+      (select version from public.package_versions v
+        where v.package_id = changed_package_id and v.status in ('published', 'deprecated')
+        order by v.status = 'published' desc, v.is_prerelease, v.version_key desc
+        limit 1) as version,
+      own.visibility = 'public' and exists (
+        select from public.package_versions v where v.package_id = changed_package_id and v.status <> 'draft') as is_public
+    from public.packages own where own.id = changed_package_id) newest
+  where p.id = changed_package_id and (p.latest_version, p.is_public) is distinct from (newest.version, newest.is_public);
   return null;
 end;
 $$;
 
 create trigger keep_latest_version_of_new after insert on public.package_versions
   for each row when (new.status <> 'draft')
+  execute function private.keep_latest_version();
+
+create trigger keep_latest_version_of_less after delete on public.package_versions
+  for each row when (old.status <> 'draft')
   execute function private.keep_latest_version();
 
 create trigger keep_latest_version after update on public.package_versions
@@ -390,8 +410,9 @@ create trigger log_package_change after update on public.packages
 
 -- Grants
 
-grant select on public.package_versions, public.package_files, public.package_dependencies, public.package_version_changes
-to anon, authenticated;
+grant select on public.package_versions, public.package_files, public.package_dependencies to anon, authenticated;
+-- It says who; others hear the rest of it from list_package_changes.
+grant select on public.package_version_changes to authenticated;
 grant update (status, status_reason), delete on public.package_versions to authenticated;
 grant select, insert, update, delete on
   public.package_versions, public.package_files, public.package_dependencies, public.package_version_changes
@@ -440,18 +461,11 @@ create policy "Users read dependencies of versions that they see" on public.pack
   for select to authenticated
   using (exists (select from public.package_versions v where v.id = package_dependencies.version_id));
 
-create policy "Anybody reads changes of what is public" on public.package_version_changes
-  for select to anon
-  using (
-    case when version_id is null
-      then exists (select from public.packages p where p.id = package_version_changes.package_id)
-      else exists (select from public.package_versions v where v.id = package_version_changes.version_id)
-    end);
-
-create policy "Users read changes of what they see" on public.package_version_changes
+create policy "Members read changes of the packages of their companies, superadmins all" on public.package_version_changes
   for select to authenticated
   using (
-    case when version_id is null
-      then exists (select from public.packages p where p.id = package_version_changes.package_id)
-      else exists (select from public.package_versions v where v.id = package_version_changes.version_id)
-    end);
+    (select private.is_superadmin())
+    or exists (
+      select from public.packages p
+      where p.id = package_version_changes.package_id
+        and p.company_id = any ((select private.my_company_ids())::uuid[])));

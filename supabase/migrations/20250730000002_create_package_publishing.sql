@@ -54,9 +54,23 @@ declare
   existing public.package_versions;
   made public.package_versions;
   wanted text := coalesce(p_details ->> 'status', 'published');
+  trial text;
   is_newest boolean;
   old_paths text[] := '{}';
 begin
+  -- Everything is done, and undone again: what would be refused is refused.
+  if (p_details ->> 'dry_run')::boolean then
+    begin
+      select p.outcome into trial from private.publish_package(
+        p_actor, p_namespace, p_name, p_version, p_sha256, p_size, p_yaml_content, p_storage_path, p_details - 'dry_run',
+        p_dependencies, p_files) p;
+      raise exception using errcode = 'SW122';
+    exception when sqlstate 'SW122' then
+      return query select case trial when 'unchanged' then trial else 'valid' end, null::uuid, null::uuid, old_paths;
+      return;
+    end;
+  end if;
+
   perform set_config('stowage.package_actor', coalesce(p_actor::text, ''), true);
   if not coalesce(private.is_package_name(p_namespace), false) then
     perform private.raise_error('SW001', 'namespace takes letters, digits and single ".", "-" and "_" between them.', 'namespace');
@@ -81,10 +95,15 @@ begin
       format('The namespace %s is not one in which you publish: claim it, or ask an owner of its company.', p_namespace), 'namespace');
   end if;
 
-  insert into public.packages as p (namespace, name, kind, visibility, created_by)
+  -- Whoever changes a version holds that before the package: so does this, lest they wait for each other in a circle.
+  perform from public.package_versions v
+  where v.version_key = private.semver_key(p_version)
+    and v.package_id = (select p.id from public.packages p where p.namespace = p_namespace and p.name = p_name)
+  for update;
+  insert into public.packages as p (namespace, name, kind, visibility)
   values (
     p_namespace, p_name, coalesce(p_details ->> 'kind', 'manifest'),
-    coalesce(p_details ->> 'visibility', case when owner.is_reserved then 'public' else 'private' end), p_actor)
+    coalesce(p_details ->> 'visibility', case when owner.is_reserved then 'public' else 'private' end))
   -- Whichever unique index notices first.
   on conflict do nothing;
   -- Publications of one package take turns here.
@@ -98,10 +117,15 @@ begin
 
   select * into existing from public.package_versions v
   where v.package_id = package.id and v.version_key = private.semver_key(p_version)
-  for no key update;
+  for update;
   if found and existing.version <> p_version then
     perform private.raise_error('SW101',
       format('Version %s exists, and differs in build metadata alone.', existing.version), 'version');
+  end if;
+  -- The draft was read, and checked, and somebody else was quicker.
+  if p_details ? 'draft' and coalesce(existing.status, 'draft') = 'draft' and existing.id is distinct from (p_details ->> 'draft')::uuid then
+    perform private.raise_error('SW121',
+      format('The draft of version %s was replaced or deleted in the meantime.', p_version), 'version');
   end if;
   if existing.status <> 'draft' then
     if existing.sha256 = p_sha256 and not exists (
@@ -127,10 +151,9 @@ begin
     select f.storage_path from public.package_files f where f.version_id = existing.id and f.storage_path is not null);
   delete from public.package_versions where id = existing.id;
   insert into public.package_versions as v (
-    package_id, version, yaml_content, storage_path, sha256, size, created_by, import_run, dependencies_parsed_at, resolution,
-    resolved_at)
+    package_id, version, yaml_content, storage_path, sha256, size, import_run, dependencies_parsed_at, resolution, resolved_at)
   values (
-    package.id, p_version, p_yaml_content, p_storage_path, p_sha256, p_size, p_actor,
+    package.id, p_version, p_yaml_content, p_storage_path, p_sha256, p_size,
     (p_details ->> 'import_run')::uuid,
     case when p_dependencies is not null then now() end,
     p_details -> 'resolution', case when p_details -> 'resolution' is not null then now() end)
@@ -171,8 +194,10 @@ as $$ select * from private.publish_package($1, $2, $3, $4, $5, $6, $7, $8, $9, 
 comment on function public.publish_package is
   'For the service, after the content was validated: publishes a version for a user (actor), or as the service itself (null). '
   'details: {kind, description, keywords, license, homepage, repository, visibility (of a new package), status (draft, published), '
-  'resolution, import_run}; dependencies null: parsed later. A draft is replaced, and its objects are abandoned; what is published already, '
-  'with the same content, is unchanged. Errors: SW001 (a named input), SW100 (name), SW101 (version), SW103 (sha256), SW104 (namespace), SW105 (dependencies).';
+  'resolution, import_run, draft (the id of the one that this was read from), dry_run}; dependencies null: parsed later. A draft is '
+  'replaced, and its objects are abandoned; what is published already, with the same content, is unchanged. Outcomes: published, drafted, '
+  'unchanged; of a dry run, valid or unchanged. Errors: SW001 (a named input), SW100 (name), SW101 (version), SW103 (sha256), '
+  'SW104 (namespace), SW105 (dependencies), SW121 (version, another draft).';
 
 create function private.save_package_dependencies(p_version_id uuid, p_dependencies jsonb, p_error text)
 returns void

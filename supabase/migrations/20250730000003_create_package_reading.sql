@@ -9,7 +9,7 @@ language sql
 stable
 set search_path = ''
 as $$
-  select to_jsonb(p) - '{name_key,company_id,created_by}'::text[] || jsonb_build_object('versions', coalesce((
+  select to_jsonb(p) - '{name_key,company_id,is_public}'::text[] || jsonb_build_object('versions', coalesce((
     select jsonb_agg(jsonb_build_object(
       'id', v.id, 'version', v.version, 'status', v.status, 'status_reason', v.status_reason, 'is_public', v.is_public,
       'sha256', v.sha256, 'size', v.size, 'published_at', v.published_at, 'created_at', v.created_at,
@@ -35,7 +35,7 @@ language sql
 stable
 set search_path = ''
 as $$
-  select to_jsonb(v) - '{version_key,company_id,created_by}'::text[] || jsonb_build_object(
+  select to_jsonb(v) - '{version_key,company_id}'::text[] || jsonb_build_object(
     'namespace', p.namespace, 'name', p.name, 'kind', p.kind, 'visibility', p.visibility,
     'files', coalesce((
       select jsonb_agg(jsonb_build_object(
@@ -107,35 +107,56 @@ comment on function public.search_packages is
 
 create function private.list_package_candidates(p_roots text[])
 returns jsonb
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-  with recursive reachable (namespace, name) as (
-    select split_part(root, '/', 1), split_part(root, '/', 2) from unnest(p_roots) root
+declare
+  most_packages constant integer := 20000;
+  most_needs constant integer := 250000;
+  reached text[];
+  answer jsonb;
+  named bigint;
+begin
+  -- Asked for by whoever comes, and held in the memory of those who resolve it: what nobody means is not even collected.
+  if cardinality(p_roots) > most_packages then
+    perform private.raise_error('SW120', format('A resolution begins with %s packages at most.', most_packages), 'roots');
+  end if;
+  with recursive reachable (id) as (
+    select root from unnest(p_roots) root
     union
-    select d.dependency_namespace, d.dependency_name
+    select d.dependency_namespace || '/' || d.dependency_name
     from reachable r
-    join public.packages p on p.namespace = r.namespace and p.name = r.name
+    join public.packages p on p.namespace = split_part(r.id, '/', 1) and p.name = split_part(r.id, '/', 2)
     join public.package_versions v on v.package_id = p.id and v.status in ('published', 'deprecated')
     join public.package_dependencies d on d.version_id = v.id and d.resolution = 'package'
-  ),
-  candidates as (
-    select r.namespace || '/' || r.name as id, v.version, v.version_key, v.status, v.status_reason, v.dependencies_parsed_at, needs.ranges
-    from reachable r
-    join public.packages p on p.namespace = r.namespace and p.name = r.name
+  )
+  select array_agg(id) into reached from (select id from reachable limit most_packages + 1) first_ones;
+  if cardinality(reached) > most_packages then
+    perform private.raise_error('SW120', format('More than %s packages can be reached from here.', most_packages), 'roots');
+  end if;
+  with candidates as (
+    select r.id, v.version, v.version_key, v.status, v.status_reason, v.dependencies_parsed_at, needs.ranges, needs.named
+    from unnest(reached) r (id)
+    join public.packages p on p.namespace = split_part(r.id, '/', 1) and p.name = split_part(r.id, '/', 2)
     join public.package_versions v on v.package_id = p.id and v.status in ('published', 'deprecated')
     cross join lateral (
-      select coalesce(jsonb_object_agg(d.dependency_namespace || '/' || d.dependency_name, d.version_range), '{}') as ranges
+      select count(*) as named,
+        coalesce(jsonb_object_agg(d.dependency_namespace || '/' || d.dependency_name, d.version_range), '{}') as ranges
       from public.package_dependencies d
       where d.version_id = v.id and d.resolution = 'package' and d.source = 'yaml') needs
   )
-  select coalesce(jsonb_object_agg(id, versions), '{}')
+  select coalesce(jsonb_object_agg(id, versions), '{}'), sum(packages.named) into answer, named
   from (
     select id, jsonb_agg(jsonb_build_object(
       'version', version, 'status', status, 'reason', status_reason, 'parsed', dependencies_parsed_at is not null, 'dependencies', ranges)
-      order by version_key desc) as versions
-    from candidates group by id) packages
+      order by version_key desc) as versions, sum(candidates.named) as named
+    from candidates group by id) packages;
+  if named > most_needs then
+    perform private.raise_error('SW120', format('The packages that can be reached from here name more than %s dependencies.', most_needs), 'roots');
+  end if;
+  return answer;
+end;
 $$;
 
 create function public.list_package_candidates(roots text[])
@@ -147,7 +168,50 @@ set search_path = ''
 as $$ select private.list_package_candidates($1) $$;
 comment on function public.list_package_candidates is
   'All that a resolution may need: for each package that can be reached from these ("namespace/name"), its versions that '
-  'resolve, newest first, with their dependencies. For everybody, as row security allows.';
+  'resolve, newest first, with their dependencies. For everybody, as row security allows. Error: SW120 (roots), too many.';
+
+create function private.list_package_changes(p_namespace text, p_name text, p_limit integer, p_offset integer)
+returns jsonb
+language plpgsql
+stable
+security definer -- strangers hear what changed of what is public, and not who did it
+set search_path = ''
+as $$
+declare
+  package public.packages;
+  is_own boolean;
+begin
+  select * into package from public.packages where namespace = p_namespace and name = p_name;
+  is_own := coalesce(
+    private.is_service() or private.is_superadmin() or package.company_id = any (private.my_company_ids()), false);
+  if package.id is null or not (package.is_public or is_own) then
+    return null;
+  end if;
+  return coalesce((
+    select jsonb_agg(
+      jsonb_build_object(
+        'change', change, 'reason', reason, 'details', details, 'created_at', created_at, 'version', version)
+        || case when is_own then jsonb_build_object('changed_by', changed_by) else '{}' end
+      order by created_at desc)
+    from (
+      select c.*, v.version
+      from public.package_version_changes c left join public.package_versions v on v.id = c.version_id
+      where c.package_id = package.id and (is_own or c.version_id is null or v.is_public)
+      order by c.created_at desc
+      limit least(greatest(p_limit, 0), 100) offset greatest(p_offset, 0)) page), '[]');
+end;
+$$;
+
+create function public.list_package_changes(namespace text, name text, max_results integer default 100, skip integer default 0)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$ select private.list_package_changes($1, $2, $3, $4) $$;
+comment on function public.list_package_changes is
+  'The changelog of a package, newest first, 100 at most: [{change, reason, details, created_at, version}], for members of its '
+  'company with changed_by; of what is public for everybody, null for what the caller does not see.';
 
 create function private.list_package_dependents(p_namespace text, p_name text, p_limit integer, p_offset integer)
 returns jsonb
@@ -223,9 +287,12 @@ grant execute on function
   private.read_package_version(text, text, text), public.read_package_version(text, text, text),
   private.search_packages(text, text, text, integer, integer), public.search_packages(text, text, text, integer, integer),
   private.list_package_candidates(text[]), public.list_package_candidates(text[]),
+  private.list_package_changes(text, text, integer, integer), public.list_package_changes(text, text, integer, integer),
   private.list_package_dependents(text, text, integer, integer), public.list_package_dependents(text, text, integer, integer),
   private.semver_key(text)
 to anon, authenticated, service_role;
+-- For SW120.
+grant execute on function private.raise_error(text, text, text) to anon;
 grant execute on function private.count_package_downloads(jsonb), public.count_package_downloads(jsonb) to service_role;
 
 -- Triggers: caches hear of what changed

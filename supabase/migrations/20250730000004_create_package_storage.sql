@@ -178,13 +178,14 @@ comment on function public.move_package_content is
   'False if somebody else moved it, or it is no more. Error: 23514, the content has another checksum.';
 
 create function private.list_unparsed_package_versions(p_limit integer)
-returns table (id uuid, namespace text, name text, version text, sha256 text, yaml_content text, storage_path text)
+returns table (
+  id uuid, company_id uuid, namespace text, name text, version text, sha256 text, yaml_content text, storage_path text)
 language sql
 stable
 security definer -- one statement for all who may call it, the service
 set search_path = ''
 as $$
-  select v.id, p.namespace, p.name, v.version, v.sha256, v.yaml_content, v.storage_path
+  select v.id, v.company_id, p.namespace, p.name, v.version, v.sha256, v.yaml_content, v.storage_path
   from public.package_versions v join public.packages p on p.id = v.package_id
   where v.dependencies_parsed_at is null
   order by v.created_at
@@ -192,7 +193,8 @@ as $$
 $$;
 
 create function public.list_unparsed_package_versions(max_results integer default 100)
-returns table (id uuid, namespace text, name text, version text, sha256 text, yaml_content text, storage_path text)
+returns table (
+  id uuid, company_id uuid, namespace text, name text, version text, sha256 text, yaml_content text, storage_path text)
 language sql
 stable
 security invoker

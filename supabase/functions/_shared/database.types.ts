@@ -1350,7 +1350,6 @@ export type Database = {
         Row: {
           "company_id": string | null;
           "created_at": string;
-          "created_by": string | null;
           "description": string;
           "is_public": boolean;
           "is_reserved": boolean;
@@ -1362,7 +1361,6 @@ export type Database = {
         Insert: {
           "company_id"?: string | null;
           "created_at"?: string;
-          "created_by"?: string | null;
           "description"?: string;
           "is_public"?: boolean;
           "is_reserved"?: boolean;
@@ -1373,7 +1371,6 @@ export type Database = {
         Update: {
           "company_id"?: string | null;
           "created_at"?: string;
-          "created_by"?: string | null;
           "description"?: string;
           "is_public"?: boolean;
           "is_reserved"?: boolean;
@@ -1444,7 +1441,6 @@ export type Database = {
         Row: {
           "company_id": string | null;
           "created_at": string;
-          "created_by": string | null;
           "dependencies_parsed_at": string | null;
           "download_count": number;
           "id": string;
@@ -1470,7 +1466,6 @@ export type Database = {
         Insert: {
           "company_id"?: string | null;
           "created_at"?: string;
-          "created_by"?: string | null;
           "dependencies_parsed_at"?: string | null;
           "download_count"?: number;
           "id"?: string;
@@ -1495,7 +1490,6 @@ export type Database = {
         Update: {
           "company_id"?: string | null;
           "created_at"?: string;
-          "created_by"?: string | null;
           "dependencies_parsed_at"?: string | null;
           "download_count"?: number;
           "id"?: string;
@@ -1538,11 +1532,11 @@ export type Database = {
         Row: {
           "company_id": string | null;
           "created_at": string;
-          "created_by": string | null;
           "description": string;
           "download_count": number;
           "homepage": string;
           "id": string;
+          "is_public": boolean;
           "keywords": (string)[];
           "kind": string;
           "latest_version": string | null;
@@ -1558,11 +1552,11 @@ export type Database = {
         Insert: {
           "company_id"?: string | null;
           "created_at"?: string;
-          "created_by"?: string | null;
           "description"?: string;
           "download_count"?: number;
           "homepage"?: string;
           "id"?: string;
+          "is_public"?: boolean;
           "keywords"?: (string)[];
           "kind"?: string;
           "latest_version"?: string | null;
@@ -1577,11 +1571,11 @@ export type Database = {
         Update: {
           "company_id"?: string | null;
           "created_at"?: string;
-          "created_by"?: string | null;
           "description"?: string;
           "download_count"?: number;
           "homepage"?: string;
           "id"?: string;
+          "is_public"?: boolean;
           "keywords"?: (string)[];
           "kind"?: string;
           "latest_version"?: string | null;
@@ -2300,6 +2294,10 @@ export type Database = {
         };
       };
       "list_package_candidates": { Args: { "roots": (string)[] }; Returns: Json };
+      "list_package_changes": {
+        Args: { "max_results"?: number; "name": string; "namespace": string; "skip"?: number };
+        Returns: Json;
+      };
       "list_package_dependents": {
         Args: { "max_results"?: number; "name": string; "namespace": string; "skip"?: number };
         Returns: Json;
@@ -2324,6 +2322,7 @@ export type Database = {
       "list_unparsed_package_versions": {
         Args: { "max_results"?: number };
         Returns: {
+          "company_id": string;
           "id": string;
           "name": string;
           "namespace": string;

@@ -119,7 +119,8 @@ async function listChanges(context: Open, { cache }: Registry): Promise<Response
   const { limit, offset } = readPage(context.url);
   const reader = readerOf(context);
   const { record } = await findPackage(nameOf(context), reader, cache);
-  const changes = await (await reader.store()).changes(record.id, limit, offset);
+  const changes = await (await reader.store()).changes(record, limit, offset);
+  if (!changes) throw packageNotFound();
   return json(
     { package: packageId(record), changes },
     cacheControl(isAnonymous(context.request), METADATA_SECONDS),

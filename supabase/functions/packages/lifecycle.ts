@@ -103,6 +103,7 @@ async function publishDraft(context: Context, { cache, objects }: Registry): Pro
     actor: context.caller.id,
     reader: store,
     service: context.service(),
+    draftId: record.id,
     onFallback: (error) => logFault("packages", context.requestId, error),
   });
   await cache.invalidate(answer.package);

@@ -5,10 +5,9 @@ import { contentPath, objectStore, placeContent, sha256 } from "../_shared/regis
 import { type PackageDocument, readPackageDocument } from "../_shared/registry/document.ts";
 import {
   type DependencyRow,
-  foreignImports,
-  protoDependencyRows,
   type ReadFile,
   readFiles,
+  resolveImports,
   yamlDependencyRows,
 } from "../_shared/registry/imports.ts";
 import { packageId } from "../_shared/registry/names.ts";
@@ -19,6 +18,7 @@ import {
   inlineLimit,
   type NewFile,
   type NewVersion,
+  type Published,
   publishVersion,
   type ReadStore,
 } from "./store.ts";
@@ -29,6 +29,8 @@ export interface Publisher {
   /** Reads as the publisher. */
   reader: ReadStore;
   service: Client;
+  /** The draft that is published, so that no other is. */
+  draftId?: string;
   /** Told of what went wrong and was got over. */
   onFallback(error: unknown): void;
 }
@@ -60,7 +62,10 @@ export async function publish(
   const resolution = await resolveNew(document, publisher.reader);
   const dependencies = [
     ...yamlDependencyRows(document.dependencies),
-    ...await importRows(document, files, resolution, publisher.reader),
+    ...await resolveImports(files, document.dependencies, async (dependency) => {
+      const version = resolution.versions[packageId(dependency)];
+      return version ? await publisher.reader.filePaths(dependency, version) : undefined;
+    }),
   ];
   const { [packageId(document)]: _, ...versions } = resolution.versions;
   const answer = (outcome: PublishAnswer["outcome"]): PublishAnswer => ({
@@ -74,27 +79,31 @@ export async function publish(
     resolution: versions,
     warnings: warningsOf(resolution, unresolved(dependencies)),
   });
-  if (options.dry_run) return answer("valid");
   const { kind, description, keywords, license, homepage, repository } = document;
-  const { outcome } = await store({
-    actor: publisher.actor,
-    ...{ namespace: document.namespace, name: document.name, version: document.version },
-    ...{ sha256: digest, size: yaml.length, content: text, storagePath: null },
-    details: {
-      ...{ kind, description, keywords, license, homepage, repository },
-      ...{ visibility: options.visibility, status: options.status, resolution: versions },
+  const { outcome } = await store(
+    {
+      actor: publisher.actor,
+      ...{ namespace: document.namespace, name: document.name, version: document.version },
+      ...{ sha256: digest, size: yaml.length, content: text, storagePath: null },
+      details: {
+        ...{ kind, description, keywords, license, homepage, repository },
+        ...{ visibility: options.visibility, status: options.status, resolution: versions },
+        ...{ draft: publisher.draftId },
+      },
+      dependencies,
+      files: files.map(({ path, text, protoPackage }) => ({
+        path,
+        content_type: "text/plain",
+        content: text,
+        storage_path: null,
+        sha256: sha256(text),
+        size: new TextEncoder().encode(text).length,
+        proto_package: protoPackage,
+      })),
     },
-    dependencies,
-    files: files.map(({ path, text, protoPackage }) => ({
-      path,
-      content_type: "text/plain",
-      content: text,
-      storage_path: null,
-      sha256: sha256(text),
-      size: new TextEncoder().encode(text).length,
-      proto_package: protoPackage,
-    })),
-  }, publisher);
+    options.dry_run,
+    publisher,
+  );
   return answer(outcome);
 }
 
@@ -135,24 +144,6 @@ async function resolveNew(document: PackageDocument, reader: ReadStore): Promise
   return resolution;
 }
 
-async function importRows(
-  document: PackageDocument,
-  files: ReadFile[],
-  resolution: Resolution,
-  reader: ReadStore,
-): Promise<DependencyRow[]> {
-  const filesOf = new Map<string, Set<string>>();
-  if (foreignImports(files).length > 0) {
-    await Promise.all(document.dependencies.map(async (dependency) => {
-      const id = packageId(dependency);
-      const version = resolution.versions[id];
-      const record = version && await reader.version(dependency, version);
-      if (record) filesOf.set(id, new Set(record.files.map(({ path }) => path)));
-    }));
-  }
-  return protoDependencyRows(files, document.dependencies, filesOf);
-}
-
 function unresolved(rows: DependencyRow[]): string[] {
   return [
     ...new Set(
@@ -161,10 +152,24 @@ function unresolved(rows: DependencyRow[]): string[] {
   ];
 }
 
-/** Puts large content away, then stores all rows in one transaction. Objects of what is refused are removed. */
-async function store(made: NewVersion, { service, onFallback }: Publisher) {
+/**
+ * Puts large content away, then stores all rows in one transaction. Objects of what is refused are removed; for what would be
+ * refused anyway, none are made.
+ */
+async function store(
+  made: NewVersion,
+  isDryRun: boolean,
+  { service, onFallback }: Publisher,
+): Promise<Published> {
   const objects = objectStore(service);
   const limit = await inlineLimit(service);
+  if (isDryRun || [made, ...made.files].some(({ size }) => size > limit)) {
+    const tried = await publishVersion(service, {
+      ...made,
+      details: { ...made.details, dry_run: true },
+    });
+    if (isDryRun || tried.outcome === "unchanged") return tried;
+  }
   const place = (text: string, file: string, type: string) =>
     placeContent(text, contentPath(made, made.version, file), type, limit, objects, onFallback);
   const yaml = await place(made.content!, `${made.name}-${made.version}.yaml`, "text/yaml");

@@ -1,7 +1,7 @@
 /** Reading through the cache. What is in it is public, so that whoever asks may have it without saying who they are. */
 import type { Cache } from "../_shared/cache/cache.ts";
 import { AppError } from "../_shared/errors.ts";
-import { type ObjectStore, readContent } from "../_shared/registry/content.ts";
+import { type ObjectStore, readContent, sha256 } from "../_shared/registry/content.ts";
 import { packageId, type PackageName } from "../_shared/registry/names.ts";
 import { chooseVersion, packageNotFound, type Wanted } from "./domain.ts";
 import type { PackageRecord, ReadStore, VersionRecord, VersionSummary } from "./store.ts";
@@ -61,12 +61,18 @@ export async function findVersion(
   }
   const load = async () => {
     const record = await readWhole(name, version, await reader.store(), objects());
-    return { value: record, cacheable: record?.is_public === true };
+    // Build metadata is no part of a version's identity: by all its spellings one could push everything else out.
+    return { value: record, cacheable: record?.is_public === true && record.version === version };
   };
   // A stranger's miss must not become the answer of somebody who waits for the same.
-  const { value, hit } = reader.isAnonymous
+  let { value, hit } = reader.isAnonymous
     ? await cache.get(`version:${id}@${version}`, id, VERSION_SECONDS * 1000, load)
     : await known(cache, `version:${id}@${version}`, id, load);
+  if (hit && value && sha256(value.yaml_content) !== value.sha256) {
+    // What the cache has damaged, the database still has.
+    await cache.invalidate(id);
+    [value, hit] = [(await load()).value, false];
+  }
   if (!value) throw packageNotFound();
   return { record: value, hit };
 }

@@ -1,5 +1,6 @@
 import type { Client } from "../_shared/caller.ts";
 import type { Json } from "../_shared/database.types.ts";
+import { listFilePaths } from "../_shared/registry/files.ts";
 import type { DependencyRow } from "../_shared/registry/imports.ts";
 import type { PackageName } from "../_shared/registry/names.ts";
 import type { Candidates } from "../_shared/registry/resolve.ts";
@@ -74,10 +75,11 @@ export interface ReadStore {
   package(name: PackageName): Promise<PackageRecord | null>;
   version(name: PackageName, version: string): Promise<VersionRecord | null>;
   files(versionId: string, path?: string): Promise<FileRecord[]>;
+  filePaths(name: PackageName, version: string): Promise<string[]>;
   search(search: SearchInput): Promise<Json>;
   candidates(roots: string[]): Promise<Candidates>;
   dependents(name: PackageName, limit: number, offset: number): Promise<Json>;
-  changes(packageId: string, limit: number, offset: number): Promise<ChangeRecord[]>;
+  changes(name: PackageName, limit: number, offset: number): Promise<ChangeRecord[] | null>;
 }
 
 export interface SearchInput {
@@ -94,6 +96,8 @@ export interface ChangeRecord {
   details: Json;
   created_at: string;
   version: string | null;
+  /** For members of the company that owns the package alone. */
+  changed_by?: string | null;
 }
 
 export function readStore(client: Client): ReadStore {
@@ -116,6 +120,7 @@ export function readStore(client: Client): ReadStore {
       if (error) throw fromDatabase(error);
       return data;
     },
+    filePaths: (name, version) => listFilePaths(client, name, version),
     async search({ q, namespace, kind, limit, offset }) {
       const { data, error } = await client.rpc("search_packages", {
         query: q,
@@ -141,17 +146,14 @@ export function readStore(client: Client): ReadStore {
       if (error) throw fromDatabase(error);
       return data;
     },
-    async changes(packageId, limit, offset) {
-      const { data, error } = await client.from("package_version_changes")
-        .select("change, reason, details, created_at, package_versions(version)")
-        .eq("package_id", packageId)
-        .order("created_at", { ascending: false })
-        .range(offset, offset + limit - 1);
+    async changes(name, limit, offset) {
+      const { data, error } = await client.rpc("list_package_changes", {
+        ...pick(name),
+        max_results: limit,
+        skip: offset,
+      });
       if (error) throw fromDatabase(error);
-      return data.map(({ package_versions: of, ...change }) => ({
-        ...change,
-        version: of?.version ?? null,
-      }));
+      return data as unknown as ChangeRecord[] | null;
     },
   };
 }
@@ -184,7 +186,9 @@ export interface NewFile {
 }
 
 export interface Published {
-  outcome: "published" | "drafted" | "unchanged";
+  /** `valid` is what a dry run says. */
+  outcome: "published" | "drafted" | "unchanged" | "valid";
+  /** Null after a dry run. */
   versionId: string;
   /** Objects that nothing names any more. */
   abandoned: string[];

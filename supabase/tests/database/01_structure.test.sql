@@ -65,7 +65,7 @@ insert into expected_privileges values
   ('package_namespaces', 'anon', 'select'),
   ('package_namespaces', 'authenticated',
     'delete, insert (name, company_id, is_reserved, description), select, update (description)'),
-  ('package_version_changes', 'anon', 'select'), ('package_version_changes', 'authenticated', 'select'),
+  ('package_version_changes', 'authenticated', 'select'),
   ('package_versions', 'anon', 'select'),
   ('package_versions', 'authenticated', 'delete, select, update (status, status_reason)'),
   ('packages', 'anon', 'select'),
@@ -136,13 +136,14 @@ select set_eq($$ select schema || '.' || name from function_grants where grantee
     'public.search_public_apps', 'private.search_public_apps',
     'public.read_package', 'private.read_package', 'public.read_package_version', 'private.read_package_version',
     'public.search_packages', 'private.search_packages', 'public.list_package_candidates', 'private.list_package_candidates',
-    'public.list_package_dependents', 'private.list_package_dependents', 'private.semver_key'],
+    'public.list_package_changes', 'private.list_package_changes',
+    'public.list_package_dependents', 'private.list_package_dependents', 'private.raise_error', 'private.semver_key'],
   'anonymous may call the public catalogue and what reads packages, and nothing else');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
   'create_download_token', 'list_app_download_counts', 'list_newest_app_runs', 'request_app_downloads', 'revoke_download_token',
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'company_storage_usage', 'create_app_webhook', 'create_company', 'list_app_customers',
-  'list_package_candidates', 'list_package_dependents', 'manifest_store_stats', 'next_cron_run', 'preview_cron_runs', 'read_package', 'read_package_version',
+  'list_package_candidates', 'list_package_changes', 'list_package_dependents', 'manifest_store_stats', 'next_cron_run', 'preview_cron_runs', 'read_package', 'read_package_version',
   'request_app_run', 'request_app_runs', 'retry_app_run', 'rotate_app_webhook_secret', 'search_packages', 'search_public_apps',
   'start_app_upload_verification'
 ], 'signed-in users may call exactly the functions that are listed here');
@@ -153,7 +154,7 @@ select set_eq($$ select name from function_grants where schema = 'public' and gr
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
   'clear_manifest_store', 'complete_app_upload', 'count_package_downloads', 'count_package_fallbacks', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
-  'finish_and_claim_app_runs', 'finish_app_build', 'finish_app_run', 'finish_app_runs', 'list_app_customers', 'list_package_candidates', 'list_package_dependents', 'list_package_moves',
+  'finish_and_claim_app_runs', 'finish_app_build', 'finish_app_run', 'finish_app_runs', 'list_app_customers', 'list_package_candidates', 'list_package_changes', 'list_package_dependents', 'list_package_moves',
   'list_unparsed_package_versions', 'manifest_store_stats', 'move_package_content', 'next_cron_run', 'package_settings', 'preview_cron_runs',
   'publish_package', 'read_package', 'read_package_version', 'receive_app_webhook', 'register_executor',
   'release_app_builds', 'release_app_runs', 'release_expired_app_builds', 'release_expired_app_runs', 'request_app_run', 'request_app_runs',
@@ -258,12 +259,12 @@ $$, array[
   'package_dependencies.dependency_namespace', 'package_dependencies.dependency_name', 'package_dependencies.version_range',
   'package_dependencies.import_path', 'package_dependencies.from_file',
   'package_files.content', 'package_files.storage_path', 'package_files.proto_package',
-  'package_namespaces.company_id', 'package_namespaces.created_by',
+  'package_namespaces.company_id',
   'package_version_changes.version_id', 'package_version_changes.reason', 'package_version_changes.changed_by',
   'package_versions.company_id', 'package_versions.status_reason', 'package_versions.yaml_content', 'package_versions.storage_path',
   'package_versions.dependencies_parsed_at', 'package_versions.parse_error', 'package_versions.resolution',
-  'package_versions.resolved_at', 'package_versions.import_run', 'package_versions.created_by', 'package_versions.published_at',
-  'packages.company_id', 'packages.latest_version', 'packages.created_by',
+  'package_versions.resolved_at', 'package_versions.import_run', 'package_versions.published_at',
+  'packages.company_id', 'packages.latest_version',
   'retention_policies.company_id', 'retention_policies.app_id', 'retention_policies.keep_days'
 ], 'exactly the columns that are listed here may be null');
 

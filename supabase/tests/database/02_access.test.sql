@@ -58,6 +58,9 @@ begin
   perform pg_temp.create_namespace('private namespace', 'publisher company');
   perform pg_temp.create_namespace('empty namespace', 'publisher company');
   perform pg_temp.create_namespace('reserved namespace');
+  perform pg_temp.create_namespace('drafted namespace', 'publisher company');
+  perform pg_temp.create_package('drafted package', 'drafted namespace', 'public');
+  perform pg_temp.create_package('drafted reserved package', 'reserved namespace', 'public');
   perform pg_temp.create_package('public package', 'publisher namespace', 'public');
   perform pg_temp.create_package('private package', 'private namespace');
   perform pg_temp.create_package('reserved package', 'reserved namespace', 'public');
@@ -66,6 +69,8 @@ begin
   perform pg_temp.create_package_version('public draft', 'public package', '2.0.0', 'draft');
   perform pg_temp.create_package_version('private version', 'private package', '1.0.0');
   perform pg_temp.create_package_version('private draft', 'private package', '2.0.0', 'draft');
+  perform pg_temp.create_package_version('drafted version', 'drafted package', '1.0.0', 'draft');
+  perform pg_temp.create_package_version('drafted reserved version', 'drafted reserved package', '1.0.0', 'draft');
   perform pg_temp.create_package_version('reserved version', 'reserved package', '1.0.0');
   perform pg_temp.create_package_version('reserved draft', 'reserved package', '2.0.0', 'draft');
   insert into package_version_changes (package_id, change) values

@@ -171,12 +171,69 @@ select pg_temp.answers('publisher member', $$ select read_package('{name}', 'two
 select pg_temp.answers('anonymous', $$ select read_package_version('{name}', 'lib', '1.0.0') ->> 'yaml_content' $$, 'a', 'reads the content of an archived version');
 select pg_temp.answers('anonymous', $$ select read_package_version('{name}', 'lib', '1.3.0') -> 'files' -> 0 ->> 'path' $$, 'a.proto', 'reads the list of files');
 select pg_temp.answers('anonymous', $$ select read_package_version('{name}', 'two-words', '1.0.0') is null $$, 'true', 'finds no version of a private package');
-select pg_temp.answers('anonymous', $$ select read_package('{name}', 'lib') ?| array['company_id', 'created_by'] $$, 'false', 'is not told who made it');
+select pg_temp.answers('anonymous', $$ select read_package('{name}', 'lib') ? 'company_id' $$, 'false', 'is not told whose it is');
+
+-- Who made it is the company's affair
+
+select is_empty($$
+  select attrelid::regclass, attname from pg_attribute join pg_class c on c.oid = attrelid
+  where relnamespace = 'public'::regnamespace and relname like 'package%' and relkind = 'r' and attnum > 0 and not attisdropped
+    and attname ~ '_by$' and has_column_privilege('anon', attrelid, attnum, 'select')
+$$, 'anonymous reads no column of packages that names a user');
+select pg_temp.answers(actor, $$ select string_agg(c ->> 'change', ' ') from jsonb_array_elements(list_package_changes('{name}', 'lib')) c
+  where c ->> 'version' = '1.0.0' $$, 'archived restored deprecated published', 'reads the changelog of a public package')
+from unnest(array['anonymous', 'nobody', 'customer owner', 'publisher member', 'superadmin', 'service']) actor;
+select pg_temp.answers(actor, $$ select bool_or(c ? 'changed_by') from jsonb_array_elements(list_package_changes('{name}', 'lib')) c $$, told,
+  case told when 'true' then 'is' else 'is not' end || ' told who changed it')
+from (values ('anonymous', 'false'), ('nobody', 'false'), ('customer owner', 'false'), ('publisher member', 'true'), ('superadmin', 'true'),
+  ('service', 'true')) told (actor, told);
+select pg_temp.answers(actor, $$ select list_package_changes('{name}', 'two-words') is null $$, hidden, 'finds the changelog of a private package: ' || (hidden = 'false'))
+from (values ('anonymous', 'true'), ('nobody', 'true'), ('customer owner', 'true'), ('publisher member', 'false'), ('superadmin', 'false')) seen (actor, hidden);
+select pg_temp.answers('publisher member', $$ select c ->> 'changed_by' = '{publisher admin}' from jsonb_array_elements(list_package_changes('{name}', 'lib')) c
+  where c ->> 'change' = 'archived' $$, 'true', 'is told that it was the admin');
+select pg_temp.answers('service', pg_temp.publish('publisher admin', '7.0.0', 'a', $$, details => '{"status": "draft"}'$$), 'drafted', 'stores a draft of a public package');
+select pg_temp.answers(actor, $$ select count(*) from jsonb_array_elements(list_package_changes('{name}', 'lib')) c where c ->> 'change' = 'drafted' $$, seen,
+  'reads of the draft in the changelog: ' || seen)
+from (values ('anonymous', '0'), ('customer owner', '0'), ('publisher member', '1')) drafts (actor, seen);
+select pg_temp.answers('publisher member', $$ select jsonb_array_length(list_package_changes('{name}', 'lib', max_results => 2, skip => 1)) $$, '2', 'reads a page of the changelog');
+
+-- The name of what is a draft alone
+
+select pg_temp.answers('service', pg_temp.publish('publisher admin', '1.0.0', 'a', $$, details => '{"status": "draft", "visibility": "public"}'$$, 'next-big-thing'), 'drafted',
+  'stores the first draft of a package that is to be public');
+select pg_temp.answers(actor, $$ select search_packages('next-big') ->> 'total' || ' ' || (read_package('{name}', 'next-big-thing') is not null) $$, seen,
+  'finds the package by its name: ' || seen)
+from (values ('anonymous', '0 false'), ('customer owner', '0 false'), ('publisher member', '1 true')) drafts (actor, seen);
+select pg_temp.allows('publisher admin', $$ update package_versions v set status = 'published' from packages p where p.id = v.package_id and p.name = 'next-big-thing' $$,
+  'publishes the draft');
+select pg_temp.answers('anonymous', $$ select search_packages('next-big') ->> 'total' $$, '1', 'finds the package now');
+
+-- A dry run, and the draft that is meant
+
+select pg_temp.answers('service', pg_temp.publish('publisher admin', '1.0.0', 'a', $$, details => '{"dry_run": true}'$$, 'tried'), 'valid', 'tries to publish');
+select pg_temp.answers('service', pg_temp.publish('publisher admin', '1.1.0', 'b', $$, details => '{"dry_run": true}'$$), 'unchanged', 'tries what is published');
+select pg_temp.answers('service', $$ select count(*) from packages where namespace = '{name}' and name = 'tried' $$, '0', 'finds nothing of what was tried');
+select pg_temp.refuses('service', pg_temp.publish('customer owner', '1.0.0', 'a', $$, details => '{"dry_run": true}'$$, 'tried'), 'SW104',
+  'The namespace {name} is not one in which you publish: claim it, or ask an owner of its company.', 'does not even try for a stranger', 'namespace');
+select pg_temp.refuses('service', pg_temp.publish('publisher admin', '1.1.0', 'other', $$, details => '{"dry_run": true}'$$), 'SW101',
+  'Version 1.1.0 of {name}/lib is published with other content: publish a new version.', 'is told in a dry run what would be wrong', 'version');
+select pg_temp.learn('draft', 'service', $$ select id from package_versions where package_id = '{package}' and version = '7.0.0' $$);
+select pg_temp.answers('service', pg_temp.publish('publisher admin', '7.0.0', 'b', $$, details => '{"status": "draft"}'$$), 'drafted', 'replaces the draft');
+select pg_temp.refuses('service', pg_temp.publish('publisher admin', '7.0.0', 'a', format($$, details => '{"draft": "%s"}'$$, pg_temp.id('draft'))), 'SW121',
+  'The draft of version 7.0.0 was replaced or deleted in the meantime.', 'does not publish a draft that was replaced', 'version');
+select pg_temp.learn('draft', 'service', $$ select id from package_versions where package_id = '{package}' and version = '7.0.0' $$);
+select pg_temp.answers('service', pg_temp.publish('publisher admin', '7.0.0', 'b', format($$, details => '{"draft": "%s"}'$$, pg_temp.id('draft'))), 'published',
+  'publishes the draft that is there');
+select pg_temp.answers('service', pg_temp.publish('publisher admin', '7.0.0', 'b', format($$, details => '{"draft": "%s"}'$$, pg_temp.id('draft'))), 'unchanged',
+  'does it once');
+select pg_temp.refuses('service', pg_temp.publish('publisher admin', '7.0.1', 'b', format($$, details => '{"draft": "%s"}'$$, pg_temp.id('draft'))), 'SW121',
+  'The draft of version 7.0.1 was replaced or deleted in the meantime.', 'does not publish a draft that was deleted', 'version');
+select pg_temp.allows('publisher admin', $$ update package_versions set status = 'archived' where package_id = '{package}' and version = '7.0.0' $$, 'archives that again');
 
 select pg_temp.answers('anonymous', $$ select string_agg(p ->> 'name', ' ') from jsonb_array_elements(search_packages('%', '{name}') -> 'packages') p $$, null,
   'finds no package by a wildcard');
 select pg_temp.answers(actor, $$ select search_packages('', '{name}') ->> 'total' $$, total, 'finds ' || total || ' packages')
-from (values ('anonymous', '1'), ('customer owner', '1'), ('publisher member', '3'), ('superadmin', '3')) seen (actor, total);
+from (values ('anonymous', '2'), ('customer owner', '2'), ('publisher member', '4'), ('superadmin', '4')) seen (actor, total);
 select pg_temp.answers('anonymous', format($$ select search_packages('%s', '{name}') ->> 'total' $$, words), total, 'finds ' || total || ' packages by ' || words)
 from (values ('LIB', '1'), ('library', '1'), ('y', '1'), ('zebra', '0')) queries (words, total);
 
@@ -198,6 +255,30 @@ select pg_temp.answers('anonymous', $$ select list_package_candidates(array['{na
 select pg_temp.answers('publisher member', $$ select list_package_dependents('{name}', 'top') -> 'dependents' -> 0 ->> 'name' $$, 'app', 'sees who needs a package');
 select pg_temp.answers('anonymous', $$ select list_package_dependents('{name}', 'top') ->> 'total' $$, '0', 'does not see a private dependent');
 select pg_temp.answers('anonymous', $$ select list_package_dependents('{name}', 'lib') -> 'dependents' -> 0 ->> 'range' $$, '^1.0.0', 'sees a public one');
+
+select pg_temp.refuses('anonymous', $$ select list_package_candidates(array(select 'a/p' || n from generate_series(1, 20001) n)) $$, 'SW120',
+  'A resolution begins with 20000 packages at most.', 'cannot begin with too many packages', 'roots');
+
+-- What a version resolved to tells nobody of private packages that are not named in its YAML
+
+create function pg_temp.resolved(package text, package_visibility text) returns text language sql as $$
+  select pg_temp.publish('publisher admin', '1.0.0', 'r', format(
+    $json$, details => '{"visibility": "%s", "resolution": {"{name}/app": "1.0.0", "{name}/top": "1.0.0", "{customer space}/hidden": "1.0.0", "no/where": "1.0.0"}}'$json$,
+    package_visibility), package)
+$$;
+select pg_temp.create_namespace('customer space', 'customer company');
+select pg_temp.answers('service', $$ select outcome from publish_package(null, '{customer space}', 'hidden', '1.0.0', private.sha256_hex('a'), 1, 'a') $$, 'published',
+  'publishes a private package of another company');
+select pg_temp.answers('service', pg_temp.resolved('resolved-public', 'public'), 'published', 'publishes with a resolution, for everybody');
+select pg_temp.answers('service', pg_temp.resolved('resolved-private', 'private'), 'published', 'publishes with a resolution, for the company');
+create function pg_temp.resolution_of(package text) returns text language sql as $$
+  select string_agg(split_part(key, '/', 2), ' ' order by key) from public.packages p join public.package_versions v on v.package_id = p.id
+  cross join jsonb_object_keys(v.resolution) key where p.namespace = pg_temp.id('name') and p.name = package
+$$;
+select is(pg_temp.resolution_of('resolved-public'), 'top', 'a public version keeps what is public of its resolution');
+select is(pg_temp.resolution_of('resolved-private'), 'app top', 'a private version keeps what is its company''s too, and nothing of another one');
+select pg_temp.allows('publisher admin', $$ update packages set visibility = 'public' where namespace = '{name}' and name = 'resolved-private' $$, 'makes it public');
+select is(pg_temp.resolution_of('resolved-private'), 'top', 'what becomes public loses what is private');
 
 -- Versions without dependencies wait for the background job
 
@@ -244,7 +325,9 @@ select pg_temp.refuses('publisher owner', $$ delete from package_versions where 
   'Version 1.0.0 is published: what was published is archived, never deleted.', 'cannot delete what was imported', 'status');
 select pg_temp.refuses('service', $$ update package_versions set import_run = '{run}' where id = '{first}' $$, 'SW020',
   'Version 1.0.0 is archived: its content never changes. Publish a new version.', 'cannot pretend that a version was imported', 'version');
+select pg_temp.answers('service', $$ select latest_version from packages where namespace = '{name}' and name = 'imported' $$, '1.0.0', 'sees it as latest');
 select pg_temp.allows('service', $$ delete from package_versions where import_run = '{run}' $$, 'takes an import back');
+select pg_temp.answers('service', $$ select latest_version is null from packages where namespace = '{name}' and name = 'imported' $$, 'true', 'does not see it as latest any more');
 
 -- Downloads
 

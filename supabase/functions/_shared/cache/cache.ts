@@ -82,7 +82,8 @@ export class Cache {
     try {
       return { value: (await loaded).value, hit: false };
     } finally {
-      this.#loading.delete(key);
+      // Unless it was forgotten meanwhile, and somebody else has begun anew.
+      if (this.#loading.get(key) === loaded) this.#loading.delete(key);
     }
   }
 

@@ -1,5 +1,7 @@
 /** What a version needs, as rows: packages from its YAML, and files from the imports of its .proto files. */
 import type { Mistake } from "../errors.ts";
+import { MAX_PACKAGE_IMPORTS } from "../limits.ts";
+import { mistake } from "../mistakes.ts";
 import type { DeclaredDependency } from "./document.ts";
 import { packageId } from "./names.ts";
 import { isWellKnownImport, parseProto, type ProtoImport } from "./proto.ts";
@@ -38,6 +40,10 @@ export function readFiles(files: SourceFile[]): { files: ReadFile[]; errors: Mis
     }
     return { ...file, protoPackage: result.package, imports: result.imports };
   });
+  if (read.reduce((sum, { imports }) => sum + imports.length, 0) > MAX_PACKAGE_IMPORTS) {
+    const message = `All files together have more than ${MAX_PACKAGE_IMPORTS} imports.`;
+    errors.push(mistake("too_many", ["files"], message));
+  }
   return { files: read, errors };
 }
 
@@ -49,7 +55,7 @@ export function yamlDependencyRows(dependencies: DeclaredDependency[]): Dependen
 }
 
 /** Imports that neither the version's own files nor the compiler have: whoever needs them looks into packages. */
-export function foreignImports(files: ReadFile[]): string[] {
+function foreignImports(files: ReadFile[]): string[] {
   const own = new Set(files.map(({ path }) => path));
   return [
     ...new Set(
@@ -59,11 +65,37 @@ export function foreignImports(files: ReadFile[]): string[] {
   ];
 }
 
+/** The paths that a package has, in the version that was chosen; none if none was. */
+export type ListFiles = (dependency: DeclaredDependency) => Promise<string[] | undefined>;
+
+/** How many packages are asked at once. */
+const ASKED_AT_ONCE = 10;
+
+/** The imports of files, each found or not: other packages are asked only where the version's own files do not suffice. */
+export async function resolveImports(
+  files: ReadFile[],
+  dependencies: DeclaredDependency[],
+  listFiles: ListFiles,
+): Promise<DependencyRow[]> {
+  const filesOf = new Map<string, Set<string>>();
+  if (foreignImports(files).length > 0) {
+    for (let from = 0; from < dependencies.length; from += ASKED_AT_ONCE) {
+      await Promise.all(
+        dependencies.slice(from, from + ASKED_AT_ONCE).map(async (dependency) => {
+          const paths = await listFiles(dependency);
+          if (paths) filesOf.set(packageId(dependency), new Set(paths));
+        }),
+      );
+    }
+  }
+  return protoDependencyRows(files, dependencies, filesOf);
+}
+
 /**
  * Finds each import: a file of the same version, one that comes with every compiler, or a file of a package that the YAML
  * names, `filesOf` being the paths of those. A dependency with an import path has its files below that.
  */
-export function protoDependencyRows(
+function protoDependencyRows(
   files: ReadFile[],
   dependencies: DeclaredDependency[],
   filesOf: ReadonlyMap<string, ReadonlySet<string>>,

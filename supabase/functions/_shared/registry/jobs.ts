@@ -3,8 +3,9 @@ import type { Client } from "../caller.ts";
 import type { Json } from "../database.types.ts";
 import { fromDatabase } from "../upstream_errors.ts";
 import { contentPath, type ObjectStore, readContent, sha256 } from "./content.ts";
-import { readPackageDocument } from "./document.ts";
-import { protoDependencyRows, readFiles, yamlDependencyRows } from "./imports.ts";
+import { type DeclaredDependency, readPackageDocument } from "./document.ts";
+import { listVisibleFilePaths } from "./files.ts";
+import { type DependencyRow, readFiles, resolveImports, yamlDependencyRows } from "./imports.ts";
 
 export interface JobReport {
   done: number;
@@ -79,7 +80,7 @@ export async function parseVersions(
     const dependencies = result.valid
       ? [
         ...yamlDependencyRows(result.document.dependencies),
-        ...await importsOf(service, objects, version.id, result.document.dependencies),
+        ...await importsOf(service, objects, version, result.document.dependencies),
       ]
       : [];
     const { error } = await service.rpc("save_package_dependencies", {
@@ -91,21 +92,25 @@ export async function parseVersions(
   });
 }
 
-/** Imports among a version's own files; those of others are found when a version is published. */
+/** What the version's files import, from each other and from the packages that its company may read. */
 async function importsOf(
   service: Client,
   objects: ObjectStore,
-  versionId: string,
-  dependencies: Parameters<typeof protoDependencyRows>[1],
-) {
+  version: { id: string; company_id: string },
+  dependencies: DeclaredDependency[],
+): Promise<DependencyRow[]> {
   const { data, error } = await service.from("package_files")
-    .select("path, sha256, content, storage_path").eq("version_id", versionId);
+    .select("path, sha256, content, storage_path").eq("version_id", version.id).order("path");
   if (error) throw fromDatabase(error);
   const files = await Promise.all(data.map(async ({ path, storage_path, ...stored }) => ({
     path,
     text: await readContent({ ...stored, storagePath: storage_path }, objects),
   })));
-  return protoDependencyRows(readFiles(files).files, dependencies, new Map());
+  return await resolveImports(
+    readFiles(files).files,
+    dependencies,
+    (dependency) => listVisibleFilePaths(service, version.company_id, dependency),
+  );
 }
 
 /** One after the other; what fails is reported, and left for the next run. */

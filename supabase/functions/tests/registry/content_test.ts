@@ -1,6 +1,14 @@
 /** Where content lies, several processes with one database, and what happens when a part of it is down. */
-import { assert, assertEquals, assertMatch } from "../../../../scripts/testing/assert.ts";
-import { call, test, withWorld } from "../world.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+} from "../../../../scripts/testing/assert.ts";
+import { createClient as createRedis } from "redis";
+import { AppError } from "../../_shared/errors.ts";
+import { readContent, sha256 } from "../../_shared/registry/content.ts";
+import { call, createCompany, test, withWorld } from "../world.ts";
 import { type Instance, redisServer, startInstance, startRedis, until } from "./instance.ts";
 import { claimNamespace, get, publishPackage, yamlOf } from "./world.ts";
 
@@ -199,6 +207,83 @@ test("the background job parses versions that have no dependencies yet, and says
   assertMatch(data!.parse_error, /^\d+: /);
 });
 
+test("the background job finds imports in the packages that a version names, as far as its company reads them", async () => {
+  const space = await claimNamespace(world());
+  const strangers = await claimNamespace(
+    world(),
+    world().outsider,
+    await createCompany(world().outsider),
+  );
+  const store = async (
+    namespace: string,
+    name: string,
+    version: string,
+    yaml: string,
+    files: Record<string, string>,
+    visibility = "private",
+  ) => {
+    const { error } = await world().service.rpc("publish_package", {
+      ...{ actor: null as unknown as string, namespace, name, version },
+      ...{ sha256: sha256(yaml), size: yaml.length, yaml_content: yaml, details: { visibility } },
+      files: Object.entries(files).map(([path, content]) => ({
+        ...{ path, content, sha256: sha256(content), size: content.length },
+      })),
+    });
+    assertEquals(error, null);
+  };
+  const proto = 'syntax = "proto3";\n';
+  await store(space, "common", "1.0.0", "x: 1\n", { "old.proto": proto });
+  await store(space, "common", "1.5.0", "x: 1\n", { "money.proto": proto });
+  await store(space, "common", "2.0.0", "x: 1\n", { "next.proto": proto });
+  await store(strangers, "open", "1.0.0", "x: 1\n", { "open.proto": proto }, "public");
+  await store(strangers, "closed", "1.0.0", "x: 1\n", { "closed.proto": proto });
+  const paths = [
+    "own.proto",
+    "acme/common/money.proto",
+    "old.proto",
+    "next.proto",
+    "open.proto",
+    "closed.proto",
+    "google/protobuf/any.proto",
+  ];
+  await store(
+    space,
+    "orders",
+    "1.0.0",
+    `version: 1.0.0\ndependencies:\n` +
+      `  - { name: common, version: ^1.0.0, import_path: acme/common }\n` +
+      `  - { name: ${strangers}/open, version: "*" }\n` +
+      `  - { name: ${strangers}/closed, version: "*" }\n` +
+      `  - { name: ${strangers}/none, version: "*" }\n`,
+    { "order.proto": paths.map((path) => `import "${path}";\n`).join(""), "own.proto": proto },
+  );
+  await until(async () => {
+    const { body } = await runJob("parse");
+    assertEquals(body.errors, []);
+    return !body.more;
+  }, "all is parsed");
+  const { body } = await get(world(), `${space}/orders/1.0.0`, world().publisher);
+  assertEquals(body.parse_error, null);
+  const found = body.dependencies.filter(({ source }: { source: string }) => source === "proto");
+  assertEquals(
+    Object.fromEntries(
+      found.map((row: Record<string, string>) => [
+        row.import_path,
+        row.name ? `${row.resolution} ${row.name} ${row.range}` : row.resolution,
+      ]),
+    ),
+    {
+      "own.proto": "file",
+      "acme/common/money.proto": "package common ^1.0.0",
+      "old.proto": "unresolved",
+      "next.proto": "unresolved",
+      "open.proto": "package open *",
+      "closed.proto": "unresolved",
+      "google/protobuf/any.proto": "well_known",
+    },
+  );
+});
+
 const cases: Array<[string, (env: Record<string, string>) => Promise<Instance>, boolean]> = [
   ["memory", () => startInstance(world().stack), false],
   ["Redis", (env) => startInstance(world().stack, env), true],
@@ -271,6 +356,55 @@ for (const [name, start, needsRedis] of cases) {
     },
   });
 }
+
+Deno.test({
+  name: "Redis: the checksum is verified of what comes from the cache too",
+  ignore: !redisServer,
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    const space = await claimNamespace(world());
+    const id = `${space}/kept`;
+    const yaml = { id, version: "1.0.0", more: "text: genuine\n" };
+    await publishPackage(world(), yaml);
+    const redis = await startRedis();
+    const instance = await startInstance(world().stack, { REDIS_URL: redis.url });
+    const client = createRedis({ url: redis.url });
+    try {
+      const ask = async () => {
+        const response = await instance.get(`${id}/1.0.0/download`);
+        return [await response.text(), response.headers.get("x-cache")];
+      };
+      await until(async () => (await ask())[1] === "hit", "it is served from Redis");
+      await client.connect();
+      const key = `stowage:cache:entry:version:${id}@1.0.0`;
+      await client.set(key, (await client.get(key))!.replaceAll("genuine", "tampered"));
+      assertEquals(await ask(), [yamlOf(yaml), "miss"]);
+      await until(async () => (await ask())[1] === "hit", "the right one is served from Redis");
+      assertEquals((await ask())[0], yamlOf(yaml));
+    } finally {
+      if (client.isOpen) client.destroy();
+      await instance.stop();
+      await redis.stop();
+    }
+  },
+});
+
+Deno.test("content in a row that is not what its checksum says is refused, as in object storage", async () => {
+  const objects = {
+    get: () => Promise.resolve(new TextEncoder().encode("tampered")),
+    put: () => Promise.resolve(),
+    remove: () => Promise.resolve(),
+  };
+  const expected = sha256("genuine");
+  const inRow = { sha256: expected, content: "tampered", storagePath: null };
+  const inStorage = { sha256: expected, content: null, storagePath: "a" };
+  for (const stored of [inRow, inStorage]) {
+    const error = await assertRejects(() => readContent(stored, objects), AppError);
+    assertEquals(error.code, "content_corrupted");
+  }
+  assertEquals(await readContent({ ...inRow, content: "genuine" }, objects), "genuine");
+});
 
 test("a new process is warmed with what is downloaded most", async () => {
   const space = await claimNamespace(world());

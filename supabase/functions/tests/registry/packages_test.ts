@@ -512,16 +512,21 @@ test("a protobuf module: packages and imports are parsed, each import resolved o
   );
 });
 
-test("a dry run says what would be, and stores nothing", async () => {
+test("a dry run says what would be, and what would be refused, and stores nothing", async () => {
   const space = await claimNamespace(world());
-  const answer = await publishYaml(
-    world(),
-    world().publisher,
-    yamlOf({ id: `${space}/dry`, version: "1.0.0" }),
-    "dry_run=true",
-  );
-  assertEquals([answer.status, answer.body.outcome], [200, "valid"]);
+  const yaml = yamlOf({ id: `${space}/dry`, version: "1.0.0" });
+  const attempt = async (who = world().publisher, text = yaml) => {
+    const { status, body } = await publishYaml(world(), who, text, "dry_run=true");
+    return [status, body.outcome ?? body.code];
+  };
+  assertEquals(await attempt(), [200, "valid"]);
   assertEquals((await get(world(), `${space}/dry`, world().publisher)).status, 404);
+  assertEquals(await attempt(world().outsider), [403, "forbidden"]);
+  await publishPackage(world(), { id: `${space}/dry`, version: "1.0.0" });
+  assertEquals(await attempt(), [200, "unchanged"]);
+  assertEquals(await attempt(world().publisher, `${yaml}x: 1\n`), [409, "package_version_exists"]);
+  const twin = yamlOf({ id: `${space}/DRY`, version: "2.0.0" });
+  assertEquals(await attempt(world().publisher, twin), [409, "package_name_taken"]);
 });
 
 test("reserved namespaces are published in by superadmins, and public", async () => {
