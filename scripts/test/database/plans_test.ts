@@ -157,13 +157,13 @@ Deno.test("the newest runs come in the order of an index, without a sort of them
 
 Deno.test("the newest of all one's companies are read from the beginning of each one's index", async () => {
   const reads = async (userId: string) => {
-    const before = await blocksRead();
+    const before = await rowsRead("app_runs");
     await actAs(member!, userId);
     const { rows } = await member!.query("select * from list_newest_app_runs(50)");
     assertEquals(rows.length, 50);
     const created = rows.map((row) => row.created_at.getTime());
     assertEquals(created, [...created].sort((a, b) => b - a));
-    return await blocksRead() - before;
+    return await rowsRead("app_runs") - before;
   };
   const all = await reads(sample.superadminId);
   const one = await reads(sample.userId);
@@ -180,15 +180,27 @@ Deno.test("the newest of all one's companies are read from the beginning of each
   assertEquals([...page.rows, ...next.rows].map(({ id }) => id), five.rows.map(({ id }) => id));
 });
 
-/** Rows of app_runs that indexes have led this connection to. */
-async function blocksRead(): Promise<number> {
+/** Rows of the table that were looked at so far, in itself and not in an index alone. */
+async function rowsRead(table: string): Promise<number> {
   await actAs(member!, null);
   await member!.query("select pg_stat_force_next_flush()");
   const { rows } = await member!.query(
-    "select idx_tup_fetch + seq_tup_read as read from pg_stat_user_tables where relname = 'app_runs'",
+    "select idx_tup_fetch + seq_tup_read as read from pg_stat_user_tables where relname = $1",
+    [table],
   );
   return Number(rows[0].read);
 }
+
+Deno.test("which apps are one's own is told by indexes alone", async () => {
+  const tables = ["applications", "app_assignments", "company_members"];
+  const before = await Promise.all(tables.map(rowsRead));
+  await actAs(member!, sample.userId);
+  const { rows: [{ published, all }] } = await member!.query(
+    "select cardinality(private.my_published_app_ids()) as published, cardinality(private.my_app_ids()) as all",
+  );
+  assert(published > 0 && all > published, `${published} of ${all}`);
+  assertEquals(await Promise.all(tables.map(rowsRead)), before);
+});
 
 Deno.test("an object costs one lookup in one table, by whichever way it is read", async () => {
   const owner = await database!.connect();

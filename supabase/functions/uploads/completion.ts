@@ -36,7 +36,12 @@ export async function completeUpload(
   const file = await verifyAndPlace(upload, service, deadline).catch(async (thrown) => {
     throw await giveUp(upload, service, deadline.aborted ? tooSlow(thrown) : toAppError(thrown));
   });
-  return { upload: await caller.find(id), file };
+  const [completed] = await Promise.all([
+    caller.find(id),
+    // The caller's URL may have been used once more meanwhile.
+    service.remove([upload.staging_path!, verifyingPath(upload.staging_path!)]).catch(() => {}),
+  ]);
+  return { upload: completed, file };
 }
 
 async function verifyAndPlace(
@@ -58,13 +63,10 @@ async function verifyAndPlace(
   }
   deadline.throwIfAborted();
   if (!placed) await place(path, upload.file_path, service);
-  const file = await service.complete(upload, inspection).catch(async (error) => {
+  return await service.complete(upload, inspection).catch(async (error) => {
     if (isDefinite(error)) await unplace(upload, service);
     throw error;
   });
-  // The caller's URL may have been used once more meanwhile.
-  await service.remove([upload.staging_path!, verifyingPath(upload.staging_path!)]).catch(() => {});
-  return file;
 }
 
 /** Finds the uploaded object, out of the caller's reach. */
@@ -73,13 +75,10 @@ async function secure(
   service: ServiceStore,
 ): Promise<{ path: string; size: number }> {
   const held = verifyingPath(upload.staging_path!);
+  // Whatever comes of it: what an earlier request has moved there is what counts.
+  await service.move(upload.staging_path!, held);
   let size = await service.sizeOf(held);
   if (size !== null) return { path: held, size };
-  const outcome = await service.move(upload.staging_path!, held);
-  if (outcome !== "missing") {
-    size = await service.sizeOf(held);
-    if (size !== null) return { path: held, size };
-  }
   // An earlier request may have come as far as the final path.
   size = await service.sizeOf(upload.file_path);
   if (size === null || size !== upload.file_size) throw new AppError("upload_not_received");

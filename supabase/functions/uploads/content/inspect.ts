@@ -13,6 +13,7 @@ import { checkSvg } from "./svg.ts";
 import { inspectGzip, inspectTar, looksLikeTar } from "./tar.ts";
 import { checkText } from "./text.ts";
 import { inspectZip } from "./zip.ts";
+import { type Directory, readDirectory } from "./zip_directory.ts";
 
 /** What the caller promised when the upload began. */
 export interface Declared {
@@ -45,13 +46,16 @@ export async function inspect(source: ContentSource, declared: Declared): Promis
       `Declared were ${declared.size} bytes; ${source.size} arrived.`,
     );
   }
+  // A zip's directory, at its end, is read while its beginning comes.
+  const directory = declared.contentType === "application/zip" ? readDirectory(source) : null;
+  directory?.catch(() => {}); // Told when it is asked for.
   const hash = createHash("sha256");
   const cursor = new Cursor(await source.stream(), (chunk) => hash.update(chunk));
   let inspection: Inspection | undefined;
   let refusal: AppError | undefined;
   try {
     try {
-      inspection = await inspectContent(source, cursor, declared);
+      inspection = await inspectContent(cursor, declared, directory);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       refusal = error;
@@ -75,12 +79,12 @@ export async function inspect(source: ContentSource, declared: Declared): Promis
 }
 
 async function inspectContent(
-  source: ContentSource,
   cursor: Cursor,
   declared: Declared,
+  directory: Promise<Directory> | null,
 ): Promise<Inspection> {
   if (declared.fileType === "manifest") return await inspectManifestFile(cursor, declared);
-  const entries = await checkType(source, cursor, declared);
+  const entries = await checkType(cursor, declared, directory);
   const metadata: Inspection["metadata"] = entries
     ? { entries: entries.count, unpacked_size: entries.unpackedBytes }
     : {};
@@ -94,11 +98,11 @@ async function inspectContent(
 
 /** Checks the content against its declared media type. The entries, if it is an archive. */
 async function checkType(
-  source: ContentSource,
   cursor: Cursor,
   declared: Declared,
+  directory: Promise<Directory> | null,
 ): Promise<Entries | null> {
-  const { contentType } = declared;
+  const { contentType, size } = declared;
   const head = await cursor.peek(HEAD_BYTES);
   const mismatch = new AppError(
     "content_mismatch",
@@ -112,13 +116,13 @@ async function checkType(
       // An empty archive consists of its end record.
       if (head[2] === 0x05) expectBytes(0x50, 0x4b, 0x05, 0x06);
       else expectBytes(0x50, 0x4b, 0x03, 0x04);
-      return await inspectZip(source, cursor);
+      return await inspectZip(await directory!, cursor);
     case "application/x-tar":
       if (!looksLikeTar(head)) throw mismatch;
-      return await inspectTar(cursor, source.size);
+      return await inspectTar(cursor, size);
     case "application/gzip":
       expectBytes(0x1f, 0x8b, 0x08);
-      return await inspectGzip(cursor, source.size, declared.fileType === "source");
+      return await inspectGzip(cursor, size, declared.fileType === "source");
     case "image/png":
       // The signature, then the header chunk of 13 bytes.
       expectBytes(

@@ -1,10 +1,9 @@
 import { AppError } from "../../_shared/errors.ts";
 import { crc32 } from "./crc32.ts";
 import type { Cursor } from "./cursor.ts";
-import { Entries } from "./entries.ts";
+import type { Entries } from "./entries.ts";
 import { CompressionError, createInflater } from "./inflate.ts";
-import type { ContentSource } from "./source.ts";
-import { DEFLATED, type PlannedEntry, readDirectory } from "./zip_directory.ts";
+import { DEFLATED, type Directory, type PlannedEntry } from "./zip_directory.ts";
 
 const damaged = (detail: string) => new AppError("archive_invalid", detail);
 
@@ -12,13 +11,14 @@ const LOCAL_HEADER_BYTES = 30;
 const HAS_DESCRIPTOR = 0x8;
 
 /**
- * Inspects a zip without extracting it. The central directory is read by random access and judged as a whole; then the
- * content passes once, in the order it is stored: every local header must say what the directory says, every byte must
- * belong to one entry, and every entry must unpack to its declared size and CRC.
+ * Inspects a zip without extracting it, once its directory was judged as a whole. The content passes once, in the order
+ * it is stored: every local header must say what the directory says, every byte must belong to one entry, and every
+ * entry must unpack to its declared size and CRC.
  */
-export async function inspectZip(source: ContentSource, cursor: Cursor): Promise<Entries> {
-  const entries = new Entries(source.size);
-  const { planned, start } = await readDirectory(source, entries);
+export async function inspectZip(
+  { entries, planned, start }: Directory,
+  cursor: Cursor,
+): Promise<Entries> {
   planned.sort((a, b) =>
     a.central.relativeOffsetOfLocalHeader - b.central.relativeOffsetOfLocalHeader
   );

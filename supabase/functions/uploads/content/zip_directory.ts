@@ -2,7 +2,7 @@
 import yauzl from "yauzl";
 import { AppError } from "../../_shared/errors.ts";
 import { MAX_ARCHIVE_ENTRIES, MAX_ARCHIVE_NAME_BYTES } from "../../_shared/limits.ts";
-import type { Entries, EntryKind } from "./entries.ts";
+import { Entries, type EntryKind } from "./entries.ts";
 import type { ContentSource } from "./source.ts";
 
 /** What yauzl tells of an entry, with names left as bytes; it comes without types. */
@@ -34,6 +34,14 @@ export interface PlannedEntry {
   central: CentralEntry;
 }
 
+/** What the directory at the end of a zip lists. */
+export interface Directory {
+  entries: Entries;
+  planned: PlannedEntry[];
+  /** The offset at which it begins, and content ends. */
+  start: number;
+}
+
 const damaged = (detail: string) => new AppError("archive_invalid", detail);
 const unsupported = (detail: string) => new AppError("archive_unsupported", detail);
 
@@ -42,11 +50,8 @@ const ENCRYPTED = 0x1;
 const STORED = 0;
 export const DEFLATED = 8;
 
-/** The entries that the directory lists, added to `entries`, and the offset at which it starts. */
-export async function readDirectory(
-  source: ContentSource,
-  entries: Entries,
-): Promise<{ planned: PlannedEntry[]; start: number }> {
+export async function readDirectory(source: ContentSource): Promise<Directory> {
+  const entries = new Entries(source.size);
   const planned: PlannedEntry[] = [];
   try {
     const zip = await open(source);
@@ -61,7 +66,7 @@ export async function readDirectory(
     if (zip.readEntryCursor !== source.size - END_RECORD_BYTES - zip.comment.length) {
       throw unsupported("Zip64 archives, and archives with something around them, are not taken.");
     }
-    return { planned, start };
+    return { entries, planned, start };
   } catch (error) {
     if (error instanceof AppError) throw error;
     if (!(error instanceof Error) || error instanceof TypeError || error instanceof ReadError) {
@@ -144,8 +149,10 @@ function blockReader(source: ContentSource) {
   let block = { start: 0, bytes: new Uint8Array(0) };
   const bytesAt = async (start: number, length: number): Promise<Uint8Array> => {
     if (start < block.start || start + length > block.start + block.bytes.length) {
-      const wanted = Math.min(Math.max(length, BLOCK_BYTES), source.size - start);
-      block = { start, bytes: await source.read(start, wanted) as Uint8Array<ArrayBuffer> };
+      // What comes first, at the end, mostly has all of the directory before it in its block.
+      const from = Math.min(start, Math.max(0, source.size - BLOCK_BYTES));
+      const wanted = Math.min(Math.max(length, BLOCK_BYTES), source.size - from);
+      block = { start: from, bytes: await source.read(from, wanted) as Uint8Array<ArrayBuffer> };
     }
     return block.bytes.subarray(start - block.start, start - block.start + length);
   };
