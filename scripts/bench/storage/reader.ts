@@ -1,10 +1,10 @@
 /**
  * A process that reads objects and does the least with them. Takes lines `{"mode", "from", "to"}` and answers each with a line
- * `{"ms", "peak"}`: "hash" is SHA-256 alone, "copy" sends the bytes on to another object; peak is memory, in bytes.
+ * `{"ms", "cpu"}`: "hash" is SHA-256 alone, "copy" sends the bytes on to another object; cpu is its processor time, in seconds.
  */
 import { createHash } from "node:crypto";
+import process from "node:process";
 import { TextLineStream } from "@std/streams/text_line_stream.js";
-import { peakOf } from "./process.ts";
 
 const BUFFER_BYTES = 128 * 1024;
 
@@ -31,11 +31,13 @@ async function copy(from: string, to: string): Promise<void> {
 
 const lines = Deno.stdin.readable.pipeThrough(new TextDecoderStream())
   .pipeThrough(new TextLineStream() as unknown as TransformStream<string, string>);
-console.log(JSON.stringify({ ms: 0, peak: await peakOf(Deno.pid) }));
+console.log("ready");
 for await (const line of lines) {
   const { mode, from, to } = JSON.parse(line);
+  const before = process.cpuUsage();
   const start = performance.now();
   await (mode === "hash" ? hash(from) : copy(from, to));
   const ms = performance.now() - start;
-  console.log(JSON.stringify({ ms, peak: await peakOf(Deno.pid) }));
+  const { user, system } = process.cpuUsage(before);
+  console.log(JSON.stringify({ ms, cpu: (user + system) / 1e6 }));
 }

@@ -23,7 +23,9 @@ export function printTables({ validation, requests, rowSecurity }: Results): voi
       "× hash": round(one.toHash),
       "× copy": round(one.toCopy),
       "CPU s": round(one.cpu),
+      "CPU s to hash": round(one.hashCpu),
       "MiB above idle": Math.round(one.memory / MIB),
+      met: one.met,
     }])));
   }
   if (requests.length > 0) {
