@@ -191,8 +191,28 @@ async function rowsRead(table: string): Promise<number> {
   return Number(rows[0].read);
 }
 
+/** An index alone is believed of pages that vacuum has marked; it leaves out those that somebody older might see. */
+async function vacuumWhole(tables: string[]): Promise<void> {
+  const owner = await database!.connect();
+  const deadline = Date.now() + 30_000;
+  try {
+    for (;;) {
+      await owner.query(`vacuum analyze ${tables.map((table) => `public.${table}`).join(", ")}`);
+      const { rows: left } = await owner.query(
+        "select relname from pg_class where relname = any ($1) and relallvisible < relpages",
+        [tables],
+      );
+      if (left.length === 0) return;
+      assert(Date.now() < deadline, `not marked: ${JSON.stringify(left)}`);
+    }
+  } finally {
+    await owner.end();
+  }
+}
+
 Deno.test("which apps are one's own is told by indexes alone", async () => {
   const tables = ["applications", "app_assignments", "company_members"];
+  await vacuumWhole(tables);
   const before = await Promise.all(tables.map(rowsRead));
   await actAs(member!, sample.userId);
   const { rows: [{ published, all }] } = await member!.query(
