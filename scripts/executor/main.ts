@@ -1,7 +1,7 @@
 /** `npm run executor`: reads flags and environment, wires the parts, and listens to signals. */
 import { ConfigError, HELP, readConfig } from "./config.ts";
 import { Executor, EXECUTOR_VERSION } from "./executor.ts";
-import { createLogger } from "./log.ts";
+import { createLogger, type Logger } from "./log.ts";
 import { locateRuntimes } from "./sandbox/runtimes.ts";
 import { NoSandboxError, selectSandbox } from "./sandbox/select.ts";
 import { startStatusServer } from "./status_server.ts";
@@ -41,6 +41,7 @@ async function main(): Promise<void> {
     }
     const executor = new Executor(config, sandbox, workDir.path, log);
     const status = config.metrics && startStatusServer(config.metrics, executor, log);
+    surviveAccidents(log);
     listenToSignals(executor, (signal) => log.info("signal", { signal }));
     try {
       await executor.run();
@@ -51,6 +52,16 @@ async function main(): Promise<void> {
   } finally {
     await workDir.close();
   }
+}
+
+/** What nobody waits for may fail in a way that nobody thought of: that is told, and does not take the runs of others with it. */
+function surviveAccidents(log: Logger): void {
+  const tell = (event: Event, error: unknown) => {
+    event.preventDefault();
+    log.error("unexpected", { error: String((error as Error)?.stack ?? error) });
+  };
+  addEventListener("unhandledrejection", (event) => tell(event, event.reason));
+  addEventListener("error", (event) => tell(event, event.error));
 }
 
 /** One press of Ctrl-C comes twice when npm, too, passes it on. */

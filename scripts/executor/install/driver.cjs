@@ -7,6 +7,7 @@ const net = require("node:net");
 const path = require("node:path");
 
 const { commands, files } = JSON.parse(fs.readFileSync(process.env.STOWAGE_CONFIG, "utf8"));
+const mark = process.env.STOWAGE_TRUSTED_RUN;
 const root = process.env.STOWAGE_OUTPUT_DIR;
 const project = path.join(root, "project");
 
@@ -35,6 +36,8 @@ function run(command, registry) {
         XDG_CACHE_HOME: path.join(root, "cache"),
         XDG_STATE_HOME: path.join(root, "state"),
         XDG_DATA_HOME: path.join(root, "data"),
+        // By which the executor finds what outlives its parents, where the sandbox is no namespace.
+        ...(mark === undefined ? {} : { STOWAGE_TRUSTED_RUN: mark }),
       },
     });
     // Where the sandbox is no namespace, it would outlive this process.

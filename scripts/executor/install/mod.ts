@@ -124,6 +124,7 @@ function commandsFor(project: Project, scripts: boolean, tools: Tools): Command[
       ...["install", "--prod", project.frozen ? "--frozen-lockfile" : "--no-frozen-lockfile"],
       ...["--ignore-pnpmfile", "--ignore-workspace", "--reporter=append-only"],
       ...["--node-linker=hoisted", "--package-import-method=copy", "--registry={registry}"],
+      ...["--network-concurrency=16"],
       ...["--store-dir={root}/store", "--config.manage-package-manager-versions=false"],
       ...["--config.package-manager-strict=false", "--config.update-notifier=false"],
       scripts ? "--config.dangerously-allow-all-builds=true" : "--ignore-scripts",

@@ -26,6 +26,8 @@ const REFUSED = /^(\.npmrc|\.pnpmfile\.[cm]?js|pnpm-workspace\.ya?ml|\.yarnrc(\.
 const PNPM_LOCK = "pnpm-lock.yaml";
 const NPM_LOCKS = ["npm-shrinkwrap.json", "package-lock.json"];
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
+const MAX_REASON_LENGTH = 1000;
+const MAX_QUOTED_LENGTH = 200;
 
 const DEPENDENCY_FIELDS = [
   "dependencies",
@@ -66,7 +68,7 @@ export async function readProject(
   }
   reduced.dependencies = merge(
     (reduced.dependencies ?? {}) as Record<string, string>,
-    wanted.dependencies,
+    ranges(wanted.dependencies, "dependencies"),
   );
   const files: Record<string, string> = { "package.json": JSON.stringify(reduced, null, 2) };
 
@@ -87,8 +89,15 @@ export async function readProject(
   return { manager: wanted.packageManager, frozen: false, files };
 }
 
+/** What is quoted may be as long as the file. */
 function refuse(file: string, why: string): never {
-  throw new AppError(`${file} is refused: ${why}.`);
+  const short = why.length > MAX_REASON_LENGTH ? `${why.slice(0, MAX_REASON_LENGTH)}…` : why;
+  throw new AppError(`${file.slice(0, MAX_REASON_LENGTH)} is refused: ${short}.`);
+}
+
+function quoted(value: unknown): string {
+  const text = JSON.stringify(value) ?? "undefined";
+  return text.length > MAX_QUOTED_LENGTH ? `${text.slice(0, MAX_QUOTED_LENGTH)}…` : text;
 }
 
 function refuseSettings(appDir: string): void {
@@ -118,19 +127,19 @@ function refuseManagers(manifest: Json, pnpmVersion: string): void {
   if (!ours) {
     refuse(
       "package.json",
-      `packageManager is ${JSON.stringify(manager)}; there are pnpm@${pnpmVersion} and npm`,
+      `packageManager is ${quoted(manager)}; there are pnpm@${pnpmVersion} and npm`,
     );
   }
 }
 
 function ranges(value: unknown, field: string): Record<string, string> {
   for (const [name, range] of Object.entries(object(value, `package.json: ${field}`))) {
-    if (!NAME.test(name)) refuse("package.json", `${field} has the name ${JSON.stringify(name)}`);
+    if (!NAME.test(name)) refuse("package.json", `${field} has the name ${quoted(name)}`);
     if (typeof range !== "string" || !RANGE.test(range)) {
       refuse(
         "package.json",
         `${field}.${name} is ${
-          JSON.stringify(range)
+          quoted(range)
         }; versions and ranges are taken, not paths, URLs and repositories`,
       );
     }
@@ -143,7 +152,7 @@ function overrides(value: unknown, field: string): Json {
   for (const [name, inner] of Object.entries(entries)) {
     if (typeof inner === "object") overrides(inner, `${field}.${name}`);
     else if (typeof inner !== "string" || !RANGE.test(inner)) {
-      refuse("package.json", `${field}.${name} is ${JSON.stringify(inner)}`);
+      refuse("package.json", `${field}.${name} is ${quoted(inner)}`);
     }
   }
   return entries;

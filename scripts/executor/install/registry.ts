@@ -28,8 +28,8 @@ const ELSEWHERE = /^\/-\/elsewhere\/(\d+)\.tgz$/;
 const METADATA_BYTES = 64 * 1024 * 1024;
 /** Documents that are held in memory at the same time, in one install: a large one takes many times its size. */
 const METADATA_AT_ONCE = 2;
-/** More than package managers open. */
-const CONNECTIONS = 128;
+/** More than package managers open, as they are told to. */
+const CONNECTIONS = 64;
 const TIMEOUT_MS = 120_000;
 const SOCKET = "registry.sock";
 /** What the kernel takes for the path of a Unix socket. */

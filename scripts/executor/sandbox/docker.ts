@@ -35,8 +35,9 @@ const INSTALL =
 const SWEEP_INTERVAL_MS = 60_000;
 /** What a run may take beyond its timeout and grace: starting, and being removed. */
 const LIFE_SLACK_MS = 60_000;
-const REMOVE_ATTEMPTS = 5;
 const REMOVE_RETRY_MS = 1000;
+/** How long a run waits for its container to be removed, while the engine does not answer: without it nothing else runs here either. */
+const REMOVE_PATIENCE_MS = { going: 30_000, ending: 5000 };
 
 export class DockerSandbox implements Sandbox {
   readonly name = "docker";
@@ -118,7 +119,13 @@ export class DockerSandbox implements Sandbox {
       throw error;
     } finally {
       await egress?.close();
-      if (id !== undefined) await removeSurely(engine, id);
+      if (id !== undefined) {
+        await removeSurely(
+          engine,
+          id,
+          () => signal.aborted ? REMOVE_PATIENCE_MS.ending : REMOVE_PATIENCE_MS.going,
+        );
+      }
     }
   }
 
@@ -191,12 +198,17 @@ function unenforced(info: EngineInfo): string[] {
   ];
 }
 
-async function removeSurely(engine: Engine, id: string): Promise<void> {
-  for (let attempt = 1;; attempt++) {
+async function removeSurely(
+  engine: Engine,
+  id: string,
+  patienceMs: () => number,
+): Promise<void> {
+  const started = performance.now();
+  while (true) {
     try {
       return await engine.remove(id);
     } catch (error) {
-      if (attempt === REMOVE_ATTEMPTS) {
+      if (performance.now() - started > patienceMs()) {
         throw new SandboxError(
           `the container ${id} cannot be removed: ${(error as Error).message}`,
         );

@@ -120,19 +120,21 @@ export class Engine {
     const answer = await this.#send("POST", `/containers/${id}/wait?condition=next-exit`, {
       signal,
     });
-    const { StatusCode, Error: failure } = await answer.json();
+    const { StatusCode, Error: failure } = await answer.json().catch((error) => {
+      throw new EngineError(`the engine broke off: ${reasonOf(error)}`, 0);
+    });
     if (failure?.Message) throw new EngineError(failure.Message, 500);
     return StatusCode;
   }
 
   /** What the container writes from now on: frames of stdout and stderr, in order. As with `ended`, it needs a start to end. */
-  async attach(id: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  async attach(id: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const answer = await this.#send(
       "POST",
       `/containers/${id}/attach?stream=1&stdout=1&stderr=1`,
       { signal },
     );
-    return answer.body!;
+    return unbroken(answer.body!);
   }
 
   /** False when it runs no more. */
@@ -211,6 +213,14 @@ export class Engine {
   }
 }
 
+async function* unbroken(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* stream;
+  } catch (error) {
+    throw new EngineError(`the engine broke off: ${reasonOf(error)}`, 0);
+  }
+}
+
 function reasonOf(error: unknown): string {
   const messages: string[] = [];
   for (let each = error; each instanceof Error; each = each.cause) messages.push(each.message);
@@ -224,7 +234,7 @@ const HEADER_BYTES = 8;
  * A sink is awaited before more is read, so that a slow one slows the container.
  */
 export async function demultiplex(
-  stream: ReadableStream<Uint8Array>,
+  stream: AsyncIterable<Uint8Array>,
   sinks: {
     stdout: (chunk: Uint8Array) => void | Promise<void>;
     stderr: (chunk: Uint8Array) => void | Promise<void>;

@@ -5,9 +5,10 @@
 import type { Engine, ListedContainer } from "./docker_engine.ts";
 
 export const OWNER_LABEL = "stowage.owner";
+/** In seconds since the host was started: the clock of the day is set now and then, and living containers would seem overdue. */
 const DEADLINE_LABEL = "stowage.deadline";
 /** How far past its deadline a container must be before a stranger removes it. */
-const OVERDUE_MS = 5 * 60_000;
+const OVERDUE_SECONDS = 5 * 60;
 
 /** A process: the boot of its kernel, its namespace of process ids, its id there and when it started (ids are used again). */
 export function ownerOf(pid: number): string | null {
@@ -26,19 +27,19 @@ export function ownerOf(pid: number): string | null {
 export function ownerLabels(runId: string, lifeMs: number): Record<string, string> {
   return {
     [OWNER_LABEL]: ownerOf(Deno.pid)!,
-    [DEADLINE_LABEL]: String(Date.now() + Math.ceil(lifeMs)),
+    [DEADLINE_LABEL]: String(Deno.osUptime() + Math.ceil(lifeMs / 1000)),
     "stowage.run": runId,
   };
 }
 
 /** Whether the container's executor is gone, or has let it run longer than a living one does. */
-export function isAbandoned(labels: Record<string, string>, now = Date.now()): boolean {
+export function isAbandoned(labels: Record<string, string>, uptime = Deno.osUptime()): boolean {
   const owner = labels[OWNER_LABEL] ?? "";
-  if (now > Number(labels[DEADLINE_LABEL]) + OVERDUE_MS) return true;
   const [boot, namespace, pid] = owner.split("/");
   const [ownBoot, ownNamespace] = ownerOf(Deno.pid)!.split("/");
   // The containers of an earlier boot ended with it.
   if (boot !== ownBoot) return true;
+  if (uptime > Number(labels[DEADLINE_LABEL]) + OVERDUE_SECONDS) return true;
   // Processes of another namespace cannot be seen from here; the deadline decides.
   return namespace === ownNamespace && ownerOf(Number(pid)) !== owner;
 }

@@ -56,16 +56,17 @@ export async function superviseContainer(
   const onAbort = () => end.terminate("aborted", signal.reason instanceof KillNow);
   let stopMonitor = () => {};
   let deadline: ReturnType<typeof setTimeout> | undefined;
+  let pid = 0;
   try {
     signal.throwIfAborted();
     await engine.start(id);
     signal.addEventListener("abort", onAbort);
     if (signal.aborted) onAbort();
     deadline = setTimeout(() => end.terminate("timeout", false), limits.timeoutSeconds * 1000);
-    const { Pid } = await engine.state(id);
+    pid = (await engine.state(id)).Pid;
     stopMonitor = startMonitor({
       // 0 when it has ended already.
-      pid: Pid || null,
+      pid: pid || null,
       outputDir: spec.outputDir,
       limits,
       watchMemory: false,
@@ -83,6 +84,7 @@ export async function superviseContainer(
   } catch (error) {
     end.ended();
     hangUp.abort();
+    killContainer(pid, id);
     await pumped;
     if (signal.aborted && error === signal.reason) {
       return {
@@ -95,6 +97,18 @@ export async function superviseContainer(
     stopMonitor();
     clearTimeout(deadline);
     signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** Without its engine, which may be gone while its containers live on: the first process takes all others with it. */
+function killContainer(pid: number, id: string): void {
+  try {
+    // The number may be another process's by now.
+    if (pid > 0 && Deno.readTextFileSync(`/proc/${pid}/cgroup`).includes(id)) {
+      Deno.kill(pid, "SIGKILL");
+    }
+  } catch {
+    // It is gone.
   }
 }
 

@@ -86,6 +86,24 @@ export function killTree(root: number): void {
   for (const pid of tree) kill(pid, "SIGKILL");
 }
 
+/**
+ * Kills every process that has `name=value` in its environment, and what these start meanwhile: those, too, whose parents ended before
+ * them, so that no tree leads there.
+ */
+export async function killMarked(name: string, value: string): Promise<void> {
+  const mark = `${name}=${value}\0`;
+  for (let round = 0; round < MARKED_ROUNDS; round++) {
+    const found = names("/proc").map(Number).filter((pid) =>
+      pid > 0 && read(`/proc/${pid}/environ`).includes(mark) && !isDead(pid)
+    );
+    if (found.length === 0) return;
+    for (const pid of found) kill(pid, "SIGKILL");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const MARKED_ROUNDS = 200;
+
 /** How long a process may take to stop: it is busy in the kernel at most. */
 const STOP_MS = 200;
 

@@ -3,11 +3,14 @@
  * any file that the user can, and one hole in the runtime is enough. It is never chosen by itself.
  */
 import { join } from "node:path";
+import { parseAddress } from "../egress/addresses.ts";
+import { type Grant, parseGrant } from "../egress/grants.ts";
 import { type ControlGroups, findControlGroups } from "./cgroups.ts";
 import { closeInheritedOnExec } from "./descriptors.ts";
 import { sandboxUser } from "./identity.ts";
 import { heapMegabytes } from "./limits.ts";
 import { outcomeOf } from "./outcomes.ts";
+import { killMarked } from "./processes.ts";
 import {
   denoArguments,
   findProgram,
@@ -37,6 +40,9 @@ const WARNING = `
   ************************************************************************************
 `;
 
+/** Known by it are the processes of a run, where no control group keeps them together. */
+const MARK = "STOWAGE_TRUSTED_RUN";
+
 /** Harmless facts about the machine that programs commonly ask for. */
 const SYSTEM_FACTS = ["cpus", "loadavg", "osRelease", "osUptime", "systemMemoryInfo", "uid", "gid"];
 
@@ -57,12 +63,10 @@ export class TrustedSandbox implements Sandbox {
   async check(): Promise<Availability> {
     this.warn(WARNING);
     if (Deno.build.os === "windows") {
-      return {
-        available: false,
-        problem: "the trusted sandbox needs a Unix shell",
-        unenforced: [],
-        details: {},
-      };
+      return unavailable("the trusted sandbox needs a Unix shell");
+    }
+    if (this.options.workDir.includes(",")) {
+      return unavailable("Deno takes no path with a comma; set another with --work-dir");
     }
     closeInheritedOnExec();
     const groups = await findControlGroups();
@@ -84,6 +88,7 @@ export class TrustedSandbox implements Sandbox {
       available: true,
       unenforced: [
         "Apps are not isolated: a symbolic link inside an app reads any file that the executor's user may read.",
+        "Hosts that an app's permissions name are reached directly: where their names lead is not looked at.",
         ...(this.#groups ? [] : [
           linux
             ? "Memory is watched, not limited by the kernel."
@@ -128,6 +133,7 @@ export class TrustedSandbox implements Sandbox {
             LANG: "C.UTF-8",
             DENO_DIR: join(spec.scratchDir, ".deno"),
             DENO_NO_UPDATE_CHECK: "1",
+            [MARK]: spec.id,
             ...spec.env,
             STOWAGE_CONFIG: spec.configFile,
             STOWAGE_OUTPUT_DIR: spec.outputDir,
@@ -150,6 +156,7 @@ export class TrustedSandbox implements Sandbox {
       return outcomeOf(ending, spec.limits, await group?.memoryKills() ?? 0);
     } finally {
       await group?.remove();
+      if (Deno.build.os === "linux") await killMarked(MARK, spec.id);
     }
   }
 
@@ -179,11 +186,13 @@ export class TrustedSandbox implements Sandbox {
   }
 
   #arguments(spec: SandboxSpec): string[] {
-    const list = (paths: string[]) => paths.map((path) => path.replaceAll(",", ",,")).join(",");
+    const hosts = (spec.network ?? []).map(parseGrant)
+      .flatMap((grant) => typeof grant === "string" ? [] : allowedBy(grant));
     return [
       "run",
-      `--allow-read=${list([spec.appDir, spec.configFile, spec.outputDir])}`,
-      `--allow-write=${list([spec.outputDir])}`,
+      `--allow-read=${[spec.appDir, spec.configFile, spec.outputDir].join(",")}`,
+      `--allow-write=${spec.outputDir}`,
+      ...(hosts.length > 0 ? [`--allow-net=${hosts.join(",")}`] : []),
       // The whole environment is the app's own.
       "--allow-env",
       `--allow-sys=${SYSTEM_FACTS.join(",")}`,
@@ -192,4 +201,14 @@ export class TrustedSandbox implements Sandbox {
       `./${spec.entrypoint}`,
     ];
   }
+}
+
+function unavailable(problem: string): Availability {
+  return { available: false, problem, unenforced: [], details: {} };
+}
+
+/** The grant in Deno's words. */
+function allowedBy({ host, subdomains, ports }: Grant): string[] {
+  const name = parseAddress(host)?.bits === 128 ? `[${host}]` : subdomains ? `*.${host}` : host;
+  return ports.map((port) => `${name}:${port}`);
 }

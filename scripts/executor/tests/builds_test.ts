@@ -134,6 +134,7 @@ async function remains(
   try {
     return [
       ...processTree(executor.pid).slice(1).filter((pid) => !isDead(pid)).map(String),
+      ...processesIn(workDir),
       ...[...Deno.readDirSync(workDir)].flatMap(({ name }) =>
         [...Deno.readDirSync(`${workDir}/${name}`)].map((entry) => entry.name)
       ).filter((name) => name.startsWith("run-")),
@@ -142,6 +143,23 @@ async function remains(
   } finally {
     client?.close();
   }
+}
+
+/** Processes that run below the folder, or have it in their command line: those, too, whose parents are gone. */
+function processesIn(folder: string): string[] {
+  return [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name)).flatMap(
+    ({ name }) => {
+      try {
+        const words = Deno.readTextFileSync(`/proc/${name}/cmdline`).replaceAll("\0", " ");
+        const runs = !isDead(Number(name)) && !words.includes("executor/main.ts");
+        const isIn = words.includes(folder) ||
+          Deno.readLinkSync(`/proc/${name}/cwd`).startsWith(folder);
+        return runs && isIn ? [words] : [];
+      } catch {
+        return [];
+      }
+    },
+  );
 }
 
 /** What is different where the sandbox is no namespace. */

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { Engine, engineSocket } from "../sandbox/docker_engine.ts";
 import { buildImage } from "../image/build.ts";
+import { isDead } from "../sandbox/processes.ts";
 import { findProgram, type RuntimePaths } from "../sandbox/runtimes.ts";
 
 const START_MS = 20_000;
@@ -20,6 +21,8 @@ export interface TestEngine {
   own: boolean;
   /** Parent of the containers' control groups, where it is known. */
   cgroupParent?: string;
+  /** For one that was started here: ends as if by accident, and starts again when told to. Containers live on meanwhile. */
+  crash?(): Promise<{ start(): Promise<void> }>;
   stop(): Promise<void>;
 }
 
@@ -72,47 +75,74 @@ async function startDaemon(): Promise<TestEngine> {
   const socket = join(folder, "docker.sock");
   const config = join(folder, "daemon.json");
   await Deno.writeTextFile(config, "{}");
-  const child = new Deno.Command("/bin/sh", {
-    // The daemon's log is of interest only when it does not start.
-    args: ["-c", 'exec "$@" >"$0" 2>&1', join(folder, "log"), dockerd, ...[
-      ...["--config-file", config, "--host", `unix://${socket}`],
-      ...["--data-root", join(folder, "data"), "--exec-root", join(folder, "exec")],
-      ...["--pidfile", join(folder, "pid"), "--cgroup-parent", cgroupParent],
-      ...["--bridge=none", "--iptables=false", "--ip6tables=false"],
-      ...["--ip-forward=false", "--ip-masq=false"],
-    ]],
-    env: { PATH: `${Deno.env.get("PATH")}:/usr/sbin:/sbin` },
-    detached: true,
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  let exited = false;
-  child.status.then(() => exited = true);
+  const launch = () =>
+    new Deno.Command("/bin/sh", {
+      // The daemon's log is of interest only when it does not start.
+      args: ["-c", 'exec "$@" >>"$0" 2>&1', join(folder, "log"), dockerd, ...[
+        ...["--config-file", config, "--host", `unix://${socket}`],
+        ...["--data-root", join(folder, "data"), "--exec-root", join(folder, "exec")],
+        ...["--pidfile", join(folder, "pid"), "--cgroup-parent", cgroupParent],
+        ...["--bridge=none", "--iptables=false", "--ip6tables=false"],
+        ...["--ip-forward=false", "--ip-masq=false"],
+      ]],
+      env: { PATH: `${Deno.env.get("PATH")}:/usr/sbin:/sbin` },
+      detached: true,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+  let child = launch();
+  const isGone = () => isDead(child.pid);
   const stop = async () => {
-    if (!exited) child.kill("SIGTERM");
+    if (!isGone()) child.kill("SIGTERM");
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
     await child.status;
     clearTimeout(timer);
+    // What an engine that crashed, and did not start again, has left.
+    for (const pid of processesNaming(`${folder}/`)) Deno.kill(pid, "SIGKILL");
     await unmountBelow(folder);
     await removeGroups(cgroupParent);
     await Deno.remove(folder, { recursive: true });
   };
-  const deadline = Date.now() + START_MS;
-  while (true) {
-    try {
-      (await Deno.connect({ transport: "unix", path: socket })).close();
-      break;
-    } catch {
-      if (exited || Date.now() > deadline) {
-        const log = await Deno.readTextFile(join(folder, "log"));
-        await stop();
-        throw new Error(`dockerd does not start:\n${log}`);
+  const answering = async () => {
+    const deadline = Date.now() + START_MS;
+    while (true) {
+      try {
+        return (await Deno.connect({ transport: "unix", path: socket })).close();
+      } catch {
+        if (isGone() || Date.now() > deadline) {
+          const log = await Deno.readTextFile(join(folder, "log"));
+          await stop();
+          throw new Error(`dockerd does not start:\n${log}`);
+        }
+        await new Promise((resolve) => setTimeout(resolve, 50));
       }
-      await new Promise((resolve) => setTimeout(resolve, 50));
     }
-  }
-  return { host: `unix://${socket}`, socket, own: true, cgroupParent, stop };
+  };
+  await answering();
+  const crash = async () => {
+    child.kill("SIGKILL");
+    await child.status;
+    const start = async () => {
+      // It died with the engine, which takes it for alive as long as nobody has collected it.
+      await Deno.remove(join(folder, "exec/containerd/containerd.pid")).catch(() => {});
+      child = launch();
+      await answering();
+    };
+    return { start };
+  };
+  return { host: `unix://${socket}`, socket, own: true, cgroupParent, crash, stop };
+}
+
+/** Processes that run on, and have the text in their command line. */
+function processesNaming(text: string): number[] {
+  return [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => {
+    try {
+      return pid > 0 && Deno.readTextFileSync(`/proc/${pid}/cmdline`).includes(text);
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** Lets a user in, too. */

@@ -6,6 +6,7 @@ import { DockerSandbox } from "../sandbox/docker.ts";
 import { Engine } from "../sandbox/docker_engine.ts";
 import { isAbandoned, OWNER_LABEL, ownerLabels, ownerOf } from "../sandbox/docker_owner.ts";
 import { limitsOf } from "../sandbox/limits.ts";
+import { isDead } from "../sandbox/processes.ts";
 import { locateRuntimes, type RuntimePaths } from "../sandbox/runtimes.ts";
 import { selectSandbox } from "../sandbox/select.ts";
 import { KillNow } from "../sandbox/types.ts";
@@ -21,6 +22,7 @@ import {
 import { openHost } from "./host.ts";
 import { isRoot, NOBODY, ownPlace, placeOfOrdinaryUser } from "./places.ts";
 import type { RunOptions } from "./run_app.ts";
+import { eventually } from "./world.ts";
 
 interface World {
   engine: TestEngine;
@@ -96,6 +98,12 @@ Deno.test("docker", { ignore: !await canHaveEngine() }, async (t) => {
     );
     await t.step("a sink that fails ends the app and is reported", () => failSink(world));
     await t.step("an engine that is lost is not the app's fault", () => loseContainer(world));
+    if (world.engine.own) {
+      await t.step(
+        "an engine that is killed leaves no app, and its run ends as nobody's fault",
+        () => crashEngine(world),
+      );
+    }
     await t.step(
       "what a dead executor left is removed, what a living one uses is not",
       () => sweepOthers(world),
@@ -182,6 +190,28 @@ async function loseContainer({ sandbox, client, engine, workDir }: World): Promi
   await assertNothingRemains(client, engine);
 }
 
+async function crashEngine({ sandbox, client, engine, workDir }: World): Promise<void> {
+  const spec = await specIn(workDir, FOREVER);
+  let written = () => {};
+  const running = new Promise<void>((resolve) => written = resolve);
+  spec.stdout = () => written();
+  const ended = sandbox.run(spec, new AbortController().signal).then(
+    () => null,
+    (error: Error) => error,
+  );
+  await running;
+  const [{ Id }] = await client.list(`stowage.run=${spec.id}`);
+  const { Pid } = await client.state(Id);
+  const { start } = await engine.crash!();
+  await eventually("the app is gone, with no engine", () => isDead(Pid) ? true : null);
+  await start();
+  assertEquals((await ended)?.name, "SandboxError");
+  await assertNothingRemains(client, engine);
+  const next = await specIn(workDir, "");
+  const outcome = await sandbox.run(next, new AbortController().signal);
+  assertEquals(outcome, { kind: "exited", code: 0 }, "the executor goes on");
+}
+
 async function sweepOthers({ sandbox, client, engine, workDir, runtimes }: World): Promise<void> {
   const image = (await sandbox.check()).details.image;
   const container = (labels: Record<string, string>) =>
@@ -214,7 +244,7 @@ async function sweepOthers({ sandbox, client, engine, workDir, runtimes }: World
   const other = ownerOf(Deno.pid)!.split("/").with(1, "1").join("/");
   const elsewhere = { ...labels, [OWNER_LABEL]: other };
   assertEquals(isAbandoned(elsewhere), false, "of another namespace, and not overdue");
-  assertEquals(isAbandoned(elsewhere, Date.now() + 3_600_000), true, "overdue");
+  assertEquals(isAbandoned(elsewhere, Deno.osUptime() + 3600), true, "overdue");
 }
 
 async function nameWhatIsMissing({ workDir, runtimes, engine }: World): Promise<void> {

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "../../testing/assert.ts";
 import { locateRuntimes } from "../sandbox/runtimes.ts";
 import { TrustedSandbox } from "../sandbox/trusted.ts";
+import { openHost } from "./host.ts";
 import { isRoot, ownPlace, placeOfOrdinaryUser } from "./places.ts";
 import type { RunOptions, RunResult } from "./run_app.ts";
 
@@ -47,6 +48,31 @@ const CASES: Record<
       assert(answer !== "done" && answer !== "CONNECTED", `${what}: ${answer}`);
     }
     return result;
+  },
+  "hosts that the permissions name are reached, and no others": async (run) => {
+    const host = await openHost();
+    try {
+      const urls = {
+        granted: `http://127.0.0.1:${host.httpPort}/`,
+        port: `http://127.0.0.1:${host.tcpPort}/`,
+        name: `http://localhost:${host.httpPort}/`,
+      };
+      const result = await run({
+        app: "reaches-granted-hosts",
+        ...{ runtime: "deno", entrypoint: "main.ts" },
+        config: { urls },
+        network: [`127.0.0.1:${host.httpPort}`, "[2606:4700::1]:853", "*.example.com"],
+      });
+      const answers = JSON.parse(result.stdout);
+      assertEquals(answers.granted.fetch, `200 hello from 127.0.0.1:${host.httpPort}`);
+      for (const name of ["port", "name"]) {
+        assertStringIncludes(answers[name].fetch, "Requires net access", name);
+      }
+      assertEquals(await host.reached(), 0);
+      return result;
+    } finally {
+      await host.close();
+    }
   },
   "the time is limited": async (run) => {
     const result = await run({ app: "ignores-sigterm", limits: { timeoutSeconds: 1 } });
