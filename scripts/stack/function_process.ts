@@ -50,6 +50,9 @@ const idleTimeout = (ms: number) =>
     `Request idle timeout limit (${Math.round(ms / 1000)}s) reached`,
   );
 
+/** For the log at most: nobody is there to be told. */
+const clientGone = () => new WorkerError(499, "CLIENT_GONE", "The client closed the connection");
+
 const HOST = "127.0.0.1";
 const BOOT_DEADLINE_MS = 30_000;
 const BOOT_POLL_MS = 10;
@@ -102,7 +105,7 @@ export class FunctionProcess {
     return this.#child.pid;
   }
 
-  /** Passes the request on; bodies stream both ways. */
+  /** Passes the request on; bodies stream both ways. The function hears of it when the client goes away. */
   async fetch(request: Request): Promise<Response> {
     this.#pending++;
     try {
@@ -128,7 +131,7 @@ export class FunctionProcess {
         headers,
         body: request.body,
         redirect: "manual",
-        signal: abort.signal,
+        signal: AbortSignal.any([abort.signal, request.signal]),
         client: this.#client,
       });
       return this.#respond(response);
@@ -138,6 +141,7 @@ export class FunctionProcess {
         this.#kill("SIGKILL");
         throw idleTimeout(requestMs);
       }
+      if (request.signal.aborted) throw clientGone();
       // The connection broke: the process has just ended, or is about to.
       await Promise.race([this.#ended, delay(STOP_PATIENCE_MS, undefined, { ref: false })]);
       throw this.#reason === "memory" ? workerLimit() : workerError();

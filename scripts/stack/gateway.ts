@@ -189,7 +189,7 @@ function headersFor(
   return headers;
 }
 
-/** The request without `prefix`; its body is handed on as it arrives. */
+/** The request without `prefix`; its body is handed on as it arrives, and that its client has gone as it happens. */
 function forward(request: Request, url: URL, prefix: string, headers: Headers): Request {
   const target = new URL(url);
   target.pathname = url.pathname.slice(prefix.length);
@@ -198,6 +198,7 @@ function forward(request: Request, url: URL, prefix: string, headers: Headers): 
     headers,
     body: request.body,
     redirect: "manual",
+    signal: request.signal,
   });
 }
 

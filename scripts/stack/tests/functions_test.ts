@@ -146,6 +146,40 @@ Deno.test("Edge Functions", async (t) => {
       assertEquals((await reader.read()).done, true);
     });
 
+    await t.step(
+      "a function hears of it when its client goes away, and goes on to serve others",
+      async () => {
+        const heard = async () => await (await call("/patient/heard")).json() as string[];
+        const pid = (await heard())[0];
+        const until = async (what: string, has: (events: string[]) => boolean) => {
+          const deadline = Date.now() + 60_000;
+          for (let events: string[] = []; !has(events = await heard());) {
+            assert(Date.now() < deadline, `${what}: ${events}`);
+            await new Promise((resolve) => setTimeout(resolve, 10));
+          }
+        };
+        for (
+          const [path, init] of [
+            ["wait", {}],
+            ["read", { method: "POST", body: "all of it" }],
+            ["stream", {}],
+          ] as const
+        ) {
+          const client = new AbortController();
+          const answer = call(`/patient/${path}`, { ...init, signal: client.signal })
+            .then((response) => response.text());
+          answer.catch(() => {});
+          await until(`${path} has begun`, (events) => events.includes(`${path} begun`));
+          assert(!(await heard()).includes(`${path} left`));
+          client.abort();
+          await assertRejects(() => answer, DOMException);
+          await until(`${path} has heard`, (events) => events.includes(`${path} left`));
+        }
+        assertEquals((await heard())[0], pid);
+        assertEquals(logs.filter((line) => /\bpatient\b|legacy|cancelled/.test(line)), []);
+      },
+    );
+
     await t.step("large bodies pass in both directions without being held", async () => {
       const used = () => {
         const { heapUsed, external } = Deno.memoryUsage();
