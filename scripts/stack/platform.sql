@@ -268,6 +268,9 @@ alter publication supabase_realtime owner to postgres;
 -- owners' rights, and the triggers below take back everything else.
 grant supabase_auth_admin, supabase_storage_admin to postgres with inherit true, set false;
 
+-- There, postgres may configure the REST server (pgrst.*).
+grant set on parameter "pgrst.db_pre_request" to postgres;
+
 create function extensions.guard_platform_schemas() returns event_trigger
 language plpgsql
 set search_path = pg_catalog

@@ -42,6 +42,13 @@ interface Call {
   isUnavailable?: boolean;
 }
 
+/** What `alter role` has set. */
+interface RoleSetting {
+  role: string;
+  name: string;
+  value: string;
+}
+
 type Introspector = Pick<PostgresConnection, "introspect" | "clearSchemaCache" | "close">;
 type WithContext = PostgresConnection["withContext"];
 
@@ -82,7 +89,7 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
     () => connection.clearSchemaCache(),
     options.log,
   );
-  await connection.readRoleSettings();
+  await connection.readSettings();
   await connection.introspect();
 
   async function answer(request: Request): Promise<Response> {
@@ -133,7 +140,8 @@ class RestConnection extends PostgresConnection {
   #introspector: Introspector;
   #calls: AsyncLocalStorage<Call>;
   #searchPath: string;
-  #roleSettings = new Map<string, string>();
+  #roleSettings: RoleSetting[] = [];
+  #preRequest?: string;
   #pool: ReconnectingPool;
 
   constructor(
@@ -161,24 +169,28 @@ class RestConnection extends PostgresConnection {
   /** Forgets what was read from the database; the caller knows that it may have changed. */
   override async clearSchemaCache(): Promise<void> {
     await this.#introspector.clearSchemaCache();
-    await this.readRoleSettings();
+    await this.readSettings();
   }
 
   override close(): Promise<void> {
     return this.#pool.end();
   }
 
-  /** `alter role … set statement_timeout` holds for logins only; PostgREST applies it to callers. */
-  async readRoleSettings(): Promise<void> {
+  /**
+   * What PostgREST reads from the database: `alter role … set …`, which holds for logins by itself, and here for callers
+   * too, and `alter role authenticator set pgrst.db_pre_request`, the function to call before each request's own statement.
+   */
+  async readSettings(): Promise<void> {
     const connection = await this.#pool.reserve();
-    const rows: { rolname: string; timeout: string }[] = await connection.unsafe(`
-      select rolname, coalesce((
-        select split_part(setting, '=', 2) from unnest(rolconfig) as setting
-        where setting like 'statement_timeout=%'
-      ), '') as timeout
-      from pg_catalog.pg_roles where pg_has_role('authenticator', oid, 'set')`)
+    const rows: RoleSetting[] = await connection.unsafe(`
+      select rolname as role, split_part(setting, '=', 1) as name, substr(setting, strpos(setting, '=') + 1) as value
+      from pg_catalog.pg_roles, unnest(rolconfig) as setting
+      where pg_has_role('authenticator', pg_roles.oid, 'set')`)
       .finally(() => connection.release());
-    this.#roleSettings = new Map(rows.map((row) => [row.rolname, row.timeout]));
+    this.#roleSettings = rows.filter(({ role }) => role !== "authenticator");
+    this.#preRequest = rows.find(({ role, name }) =>
+      role === "authenticator" && name === "pgrst.db_pre_request"
+    )?.value;
   }
 
   override withContext: WithContext = async (_vars, work, options) => {
@@ -200,9 +212,12 @@ class RestConnection extends PostgresConnection {
         ["search_path", this.#searchPath],
         ...(readOnly ? [["transaction_read_only", "on"] as [string, string]] : []),
       ];
-      const timeout = this.#roleSettings.get(role);
-      if (timeout) settings.push(["statement_timeout", timeout]);
+      for (const setting of this.#roleSettings) {
+        if (setting.role === role) settings.push([setting.name, setting.value]);
+      }
       await tx.executeQuery(settingsQuery(settings));
+      // Not with the settings: whether the caller may call it is asked before the first of them is made.
+      if (this.#preRequest) await tx.executeQuery(rawQuery(`select ${quoted(this.#preRequest)}()`));
       return await work(tx);
     });
   };
@@ -218,11 +233,19 @@ class RestConnection extends PostgresConnection {
 /** All settings in one round trip, for the transaction only. */
 function settingsQuery(settings: [string, string][]): never {
   const calls = settings.map((_, at) => `set_config($${2 * at + 1}, $${2 * at + 2}, true)`);
-  const sql = `select ${calls.join(", ")}`;
+  return rawQuery(`select ${calls.join(", ")}`, settings.flat());
+}
+
+function rawQuery(sql: string, parameters: string[] = []): never {
   return {
     sql,
-    parameters: settings.flat(),
+    parameters,
     query: { kind: "RawNode", sqlFragments: [sql], parameters: [] },
-    queryId: { queryId: "stowage-settings" },
+    queryId: { queryId: "stowage-raw" },
   } as never;
+}
+
+/** The name of a function, as PostgREST takes it: with or without its schema. */
+function quoted(name: string): string {
+  return name.split(".").map((part) => `"${part.replaceAll('"', '""')}"`).join(".");
 }

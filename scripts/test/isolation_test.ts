@@ -72,6 +72,7 @@ function argumentValues(world: World): Record<string, unknown[]> {
     schedule_id: [world.scheduleId],
     version_id: [crypto.randomUUID()],
     id: [crypto.randomUUID()],
+    query_id: [crypto.randomUUID()],
     file_id: [world.fileId, world.draftFileId, null],
     runs: [[{ app_id: world.appId, company_id: world.customerId }], [{
       app_id: world.appId,

@@ -8,9 +8,10 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "./database.types.ts";
 import type { Environment } from "./environment.ts";
 import { AppError } from "./errors.ts";
-import { QUERY_DEADLINE_MS } from "./limits.ts";
 
 export type Client = SupabaseClient<Database>;
+
+type Fetch = typeof fetch;
 
 /** Who calls: a signed-in user, whose client row security applies to, or the service, which it does not. */
 export interface Caller {
@@ -22,19 +23,19 @@ export interface Caller {
 
 /**
  * Finds out who calls. Users send a JWT; services a secret key, or the legacy service_role key. A publishable key is no
- * identity: with that alone, and with anything that does not verify, the answer is 401. Given a signal, the client's
- * requests end with it.
+ * identity: with that alone, and with anything that does not verify, the answer is 401. The client uses `fetch`, if given
+ * one, and then tries nothing again.
  */
 export async function identify(
   request: Request,
   environment: Environment,
-  signal?: AbortSignal,
+  fetch?: Fetch,
 ): Promise<Caller> {
   const { token, apikey } = extractCredentials(request);
   const env = environment.supabase;
-  if (await isLegacyServiceKey(token ?? apikey, environment)) return service(environment, signal);
+  if (await isLegacyServiceKey(token ?? apikey, environment)) return service(environment, fetch);
   if (token && !token.startsWith("sb_") && !hasKeyId(token)) {
-    return await legacyUser(token, environment, signal);
+    return await legacyUser(token, environment, fetch);
   }
   const { data, error } = await verifyCredentials({ token, apikey }, {
     auth: ["user", "secret:*"],
@@ -44,48 +45,37 @@ export async function identify(
     if (error.status >= 500) throw new AppError("unavailable", undefined, { cause: error });
     throw unauthenticated(error);
   }
-  if (data.authMode === "secret") return service(environment, signal);
+  if (data.authMode === "secret") return service(environment, fetch);
   return {
     kind: "user",
     id: data.userClaims!.id,
-    client: clientOf(data.token!, environment, signal),
+    client: clientOf(data.token!, environment, fetch),
   };
 }
 
 /** The client that acts as the service, past row security. */
-export function serviceClient(environment: Environment, signal?: AbortSignal): Client {
+export function serviceClient(environment: Environment, fetch?: Fetch): Client {
   return createAdminClient<Database>({
     env: environment.supabase,
-    supabaseOptions: until(signal),
+    supabaseOptions: fetching(fetch),
   }) as Client;
 }
 
-function service(environment: Environment, signal?: AbortSignal): Caller {
-  return { kind: "service", id: null, client: serviceClient(environment, signal) };
+function service(environment: Environment, fetch?: Fetch): Caller {
+  return { kind: "service", id: null, client: serviceClient(environment, fetch) };
 }
 
-function clientOf(token: string, environment: Environment, signal?: AbortSignal): Client {
+function clientOf(token: string, environment: Environment, fetch?: Fetch): Client {
   return createContextClient<Database>({
     auth: { token },
     env: environment.supabase,
-    supabaseOptions: until(signal),
+    supabaseOptions: fetching(fetch),
   }) as Client;
 }
 
-/** With a signal nothing is tried again: whoever has gone, or has waited for long, is not served by that. */
-function until(signal?: AbortSignal) {
-  return signal ? { global: { fetch: fetchUntil(signal) }, db: { retry: false } } : {};
-}
-
-/** Ends requests with the signal, and those for data when they take too long; files may stream for longer. */
-function fetchUntil(signal: AbortSignal): typeof fetch {
-  return (input, init) => {
-    const url = input instanceof Request ? input.url : String(input);
-    const signals = [signal];
-    if (init?.signal) signals.push(init.signal);
-    if (url.includes("/rest/v1/")) signals.push(AbortSignal.timeout(QUERY_DEADLINE_MS));
-    return fetch(input, { ...init, signal: AbortSignal.any(signals) });
-  };
+/** A fetch that ends by itself: whoever has gone, or has waited for long, is not served by trying again. */
+export function fetching(fetch?: Fetch) {
+  return fetch ? { global: { fetch }, db: { retry: false } } : {};
 }
 
 function unauthenticated(cause?: unknown): AppError {
@@ -99,9 +89,9 @@ function unauthenticated(cause?: unknown): AppError {
 async function legacyUser(
   token: string,
   environment: Environment,
-  signal?: AbortSignal,
+  fetch?: Fetch,
 ): Promise<Caller> {
-  const client = clientOf(token, environment, signal);
+  const client = clientOf(token, environment, fetch);
   const { data, error } = await client.auth.getUser(token);
   if (error && (error.status === undefined || error.status >= 500 || error.status === 0)) {
     throw new AppError("unavailable", undefined, { cause: error });

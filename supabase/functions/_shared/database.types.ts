@@ -1890,6 +1890,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "cancel_query": { Args: { "query_id": string }; Returns: boolean };
       "change_package_settings": {
         Args: { "dual_read"?: boolean; "inline_limit_bytes"?: number; "move_percentage"?: number };
         Returns: Json;

@@ -32,7 +32,8 @@ export function createRateLimit(): (context: Context) => Promise<Headers> {
   /** Those who have to wait for the database wait for one question, not each for its own. */
   const ask = (key: string, caller: Caller): Promise<Allowance> => {
     const asked = asking.get(key);
-    if (asked) return asked;
+    // It ends with the request that asks.
+    if (asked) return asked.catch(() => ask(key, caller));
     const answer = take(caller).then((allowance) => {
       allowances.delete(key);
       allowances.set(key, allowance);

@@ -5,6 +5,7 @@ import type { Environment } from "./environment.ts";
 import { AppError } from "./errors.ts";
 import { REQUEST_DEADLINE_MS } from "./limits.ts";
 import { problemResponse, toAppError } from "./problem.ts";
+import { fetchUntil } from "./queries.ts";
 import { checkSizes, requestIdOf } from "./request.ts";
 
 /** What a handler gets besides the request. */
@@ -16,8 +17,8 @@ export interface Context<C extends Caller | null = Caller> {
   caller: C;
   requestId: string;
   environment: Environment;
-  /** Aborted when the client goes away, and when the request's time is over. */
-  signal: AbortSignal;
+  /** For clients that act for this request. What it fetches ends with the request, unless the route lasts. */
+  fetch?: typeof fetch;
   /** Acts past row security: only for what the caller was found to be allowed. */
   service(): Client;
 }
@@ -30,33 +31,47 @@ export interface Route {
   path: string;
   /** Answers without a caller when true. */
   open?: boolean;
+  /**
+   * Goes on when the client goes away: what it does takes several steps, which are better taken than left, or is wanted by
+   * others too. The queries of all other routes end with their request.
+   */
+  lasting?: boolean;
   handle(context: Context): Promise<Response> | Response;
 }
 
 export interface ServeOptions {
   /** Runs before each route that has a caller; refuses by throwing. What it returns are headers for the answer. */
   admit?: (context: Context) => Promise<Record<string, string>>;
-  /** Whether the caller's queries end with the request's signal. Others run on when the client goes away. */
-  abortable?: boolean;
+  /** In milliseconds; otherwise those of all functions. */
+  deadlines?: { request?: number; query?: number };
 }
+
+type RouteOptions = Pick<Route, "lasting">;
 
 /** A route for everybody, also without a key. */
 export function openRoute(
   method: Method,
   path: string,
   handle: (context: Context<null>) => Promise<Response> | Response,
+  options: RouteOptions = {},
 ): Route {
-  return { method, path, open: true, handle: handle as unknown as Route["handle"] };
+  return { method, path, open: true, handle: handle as unknown as Route["handle"], ...options };
 }
 
-export function route(method: Method, path: string, handle: Route["handle"]): Route {
-  return { method, path, handle };
+export function route(
+  method: Method,
+  path: string,
+  handle: Route["handle"],
+  options: RouteOptions = {},
+): Route {
+  return { method, path, handle, ...options };
 }
 
 /** What the router carries from the entry to the route. */
 interface Entry {
   requestId: string;
-  signal: AbortSignal;
+  /** Ends when the client goes away, and when the request's time is over. */
+  fetch: typeof fetch;
   headers: Record<string, string>;
 }
 
@@ -71,14 +86,16 @@ export function createHandler(
   options: ServeOptions = {},
 ) {
   const router = createRouter(name, environment, routes, options);
+  const { request: deadline = REQUEST_DEADLINE_MS, query } = options.deadlines ?? {};
   return async (request: Request): Promise<Response> => {
     const requestId = requestIdOf(request);
     const ends = new AbortController();
-    const entry: Entry = { requestId, signal: ends.signal, headers: {} };
+    const bounded = fetchUntil(ends.signal, environment, query);
+    const entry: Entry = { requestId, fetch: bounded, headers: {} };
     const leave = () => ends.abort(new AppError("client_gone"));
     request.signal.addEventListener("abort", leave, { once: true });
     // Cleared below: a timer of its own that every request leaves behind would hold on to it for minutes.
-    const timer = setTimeout(() => ends.abort(new AppError("timed_out")), REQUEST_DEADLINE_MS);
+    const timer = setTimeout(() => ends.abort(new AppError("timed_out")), deadline);
     try {
       checkSizes(request);
       const response = await router.fetch(request, entry);
@@ -110,12 +127,11 @@ function createRouter(
   router.onError((error) => {
     throw error;
   });
-  for (const { method, path, open, handle } of routes) {
+  for (const { method, path, open, lasting, handle } of routes) {
     router.on(method, path, async ({ req, env }) => {
-      const { requestId, signal } = env;
-      const caller = open
-        ? null as unknown as Caller
-        : await identify(req.raw, environment, options.abortable ? signal : undefined);
+      const { requestId } = env;
+      const fetch = lasting ? undefined : env.fetch;
+      const caller = open ? null as unknown as Caller : await identify(req.raw, environment, fetch);
       const context: Context = {
         request: req.raw,
         url: new URL(req.url),
@@ -123,8 +139,8 @@ function createRouter(
         caller,
         requestId,
         environment,
-        signal,
-        service: () => serviceClient(environment),
+        fetch,
+        service: () => serviceClient(environment, fetch),
       };
       if (!open && options.admit) env.headers = await options.admit(context);
       return await handle(context);

@@ -1,5 +1,5 @@
 import { createContextClient, extractCredentials } from "@supabase/server/core";
-import { type Caller, type Client, identify } from "./caller.ts";
+import { type Caller, type Client, fetching, identify } from "./caller.ts";
 import type { Database } from "./database.types.ts";
 import type { Environment } from "./environment.ts";
 
@@ -13,12 +13,16 @@ export type Visitor = Caller | { kind: "anonymous"; id: null; client: Client };
 export async function identifyVisitor(
   request: Request,
   environment: Environment,
+  fetch?: typeof globalThis.fetch,
 ): Promise<Visitor> {
   if (isAnonymous(request)) {
-    const client = createContextClient<Database>({ env: environment.supabase }) as Client;
+    const client = createContextClient<Database>({
+      env: environment.supabase,
+      supabaseOptions: fetching(fetch),
+    }) as Client;
     return { kind: "anonymous", id: null, client };
   }
-  return await identify(request, environment);
+  return await identify(request, environment, fetch);
 }
 
 /** Neither the token nor the key says who it is. To be taken for anonymous gives nobody anything. */

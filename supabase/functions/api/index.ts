@@ -4,6 +4,5 @@ import { createHandler } from "../_shared/serve.ts";
 import { routes } from "./handler.ts";
 
 Deno.serve(createHandler("api", readEnvironment(), routes, {
-  abortable: true,
   admit: createRateLimit(),
 }));

@@ -26,7 +26,7 @@ import {
   VERSION_SECONDS,
 } from "./registry.ts";
 import { readFormat, readPage, readSearch } from "./schema.ts";
-import { readStore } from "./store.ts";
+import { type ReadStore, readStore } from "./store.ts";
 
 /** What the function keeps between requests. */
 export interface Registry {
@@ -51,7 +51,7 @@ export function readRoutes(registry: Registry): Route[] {
   const get = (path: string, handle: (context: Open, registry: Registry) => Promise<Response>) =>
     openRoute("GET", path, (context) => handle(context, registry));
   return [
-    route("POST", "/", (context) => create(context, registry)),
+    route("POST", "/", (context) => create(context, registry), { lasting: true }),
     get("/", list),
     get("/search", list),
     get("/:namespace", listNamespace),
@@ -83,7 +83,7 @@ async function create(context: Context, { cache }: Registry): Promise<Response> 
 }
 
 async function list(context: Open): Promise<Response> {
-  const found = await (await readerOf(context).store()).search(readSearch(context.url));
+  const found = await (await storeOf(context)).search(readSearch(context.url));
   return json(found, cacheControl(isAnonymous(context.request), METADATA_SECONDS));
 }
 
@@ -91,7 +91,7 @@ async function listNamespace(context: Open): Promise<Response> {
   const { namespace } = context.params;
   if (!isPackageName(namespace)) throw packageNotFound();
   const search = { ...readSearch(context.url), namespace };
-  const found = await (await readerOf(context).store()).search(search);
+  const found = await (await storeOf(context)).search(search);
   return json(found, cacheControl(isAnonymous(context.request), METADATA_SECONDS));
 }
 
@@ -117,9 +117,8 @@ async function listVersions(context: Open, { cache }: Registry): Promise<Respons
 
 async function listChanges(context: Open, { cache }: Registry): Promise<Response> {
   const { limit, offset } = readPage(context.url);
-  const reader = readerOf(context);
-  const { record } = await findPackage(nameOf(context), reader, cache);
-  const changes = await (await reader.store()).changes(record, limit, offset);
+  const { record } = await findPackage(nameOf(context), readerOf(context), cache);
+  const changes = await (await storeOf(context)).changes(record, limit, offset);
   if (!changes) throw packageNotFound();
   return json(
     { package: packageId(record), changes },
@@ -129,9 +128,8 @@ async function listChanges(context: Open, { cache }: Registry): Promise<Response
 
 async function listDependents(context: Open, { cache }: Registry): Promise<Response> {
   const { limit, offset } = readPage(context.url);
-  const reader = readerOf(context);
-  const { record } = await findPackage(nameOf(context), reader, cache);
-  const found = await (await reader.store()).dependents(record, limit, offset);
+  const { record } = await findPackage(nameOf(context), readerOf(context), cache);
+  const found = await (await storeOf(context)).dependents(record, limit, offset);
   return json(
     { package: packageId(record), ...found as object },
     cacheControl(isAnonymous(context.request), METADATA_SECONDS),
@@ -169,7 +167,7 @@ async function showDependencies(context: Open, registry: Registry): Promise<Resp
   const format = readFormat(context.url);
   const { record } = await versionOf(context, registry);
   const id = packageId(record);
-  const candidates = await (await readerOf(context).store()).candidates([id]);
+  const candidates = await (await storeOf(context)).candidates([id]);
   const needs = Object.fromEntries(
     record.dependencies.filter(({ source }) => source === "yaml")
       .map((dependency) => [packageId(dependency as PackageName), dependency.range!]),
@@ -203,7 +201,7 @@ async function listFiles(context: Open, registry: Registry): Promise<Response> {
 
 async function downloadFile(context: Open, registry: Registry): Promise<Response> {
   const { record } = await versionOf(context, registry);
-  const store = await readerOf(context).store();
+  const store = await storeOf(context);
   const [file] = await store.files(record.id, context.params.path);
   if (!file) throw packageNotFound();
   const { sha256, content: inRow, storage_path: storagePath } = file;
@@ -257,13 +255,18 @@ export function nameOf({ params }: Pick<Context, "params">): PackageName {
   return { namespace, name };
 }
 
-function readerOf({ request, environment }: Open): Reader {
+function readerOf(context: Open): Reader {
+  const anonymous = isAnonymous(context.request);
   return {
-    isAnonymous: isAnonymous(request),
-    async store() {
-      return readStore((await identifyVisitor(request, environment)).client);
-    },
+    isAnonymous: anonymous,
+    // What is read for the cache, others may wait for too.
+    store: () => storeOf(anonymous ? { ...context, fetch: undefined } : context),
   };
+}
+
+/** Reads as the visitor. */
+async function storeOf({ request, environment, fetch }: Open): Promise<ReadStore> {
+  return readStore((await identifyVisitor(request, environment, fetch)).client);
 }
 
 function cacheHeader(hit: boolean): Record<string, string> {

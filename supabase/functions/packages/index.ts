@@ -1,4 +1,5 @@
 import { serviceClient } from "../_shared/caller.ts";
+import { inBackground } from "../_shared/background.ts";
 import { Cache } from "../_shared/cache/cache.ts";
 import { listen, type Listener } from "../_shared/cache/listener.ts";
 import { MemoryBackend } from "../_shared/cache/memory.ts";
@@ -33,10 +34,6 @@ const cache = new Cache(
 const service = serviceClient(environment);
 const objects = objectStore(service);
 
-/** The platform ends a process that answers nothing, unless it is told to wait. */
-const { EdgeRuntime } = globalThis as {
-  EdgeRuntime?: { waitUntil(work: Promise<unknown>): void };
-};
 const registry: Registry = {
   cache,
   downloads: new DownloadCounter(
@@ -44,7 +41,7 @@ const registry: Registry = {
       const { error } = await service.rpc("count_package_downloads", { counts });
       if (error) throw error;
     },
-    (work) => EdgeRuntime?.waitUntil(work),
+    inBackground,
   ),
   objects: () => objects,
 };

@@ -19,7 +19,7 @@ export function jobRoutes(registry: Registry): Route[] {
       requireService(context);
       const { limit } = await readJson(context.request, jobSchema);
       return Response.json(await run(limit, context));
-    });
+    }, { lasting: true });
   return [
     job(
       "move",

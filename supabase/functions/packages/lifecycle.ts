@@ -2,7 +2,7 @@ import { readJson } from "../_shared/body.ts";
 import { AppError } from "../_shared/errors.ts";
 import { objectStore, readContent } from "../_shared/registry/content.ts";
 import { packageId } from "../_shared/registry/names.ts";
-import { type Context, logFault, type Route, route } from "../_shared/serve.ts";
+import { type Context, logFault, type Method, type Route, route } from "../_shared/serve.ts";
 import { describe, packageNotFound, readWanted } from "./domain.ts";
 import { nameOf, type Registry } from "./handler.ts";
 import { publish } from "./publish.ts";
@@ -26,23 +26,24 @@ import {
  * - `DELETE …/{version}`: a draft. 204. What was published is never deleted: 409.
  */
 export function lifecycleRoutes(registry: Registry): Route[] {
+  const change = (
+    method: Method,
+    path: string,
+    handle: (context: Context, registry: Registry) => Promise<Response>,
+  ) => route(method, path, (context) => handle(context, registry), { lasting: true });
   const move = (path: string, status: Status) =>
-    route(
+    change(
       "POST",
       `/:namespace/:name/:version/${path}`,
       (context) => changeTo(status, context, registry),
     );
   return [
-    route("PATCH", "/:namespace/:name", (context) => update(context, registry)),
-    route(
-      "POST",
-      "/:namespace/:name/:version/publish",
-      (context) => publishDraft(context, registry),
-    ),
+    change("PATCH", "/:namespace/:name", update),
+    change("POST", "/:namespace/:name/:version/publish", publishDraft),
     move("deprecate", "deprecated"),
     move("archive", "archived"),
     move("restore", "published"),
-    route("DELETE", "/:namespace/:name/:version", (context) => remove(context, registry)),
+    change("DELETE", "/:namespace/:name/:version", remove),
   ];
 }
 

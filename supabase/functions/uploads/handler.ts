@@ -23,10 +23,10 @@ import { callerStore, serviceStore, type Upload } from "./store.ts";
  * for what does not exist.
  */
 export const routes: Route[] = [
-  route("POST", "/", create),
-  route("POST", "/:id/complete", complete),
+  route("POST", "/", create, { lasting: true }),
+  route("POST", "/:id/complete", complete, { lasting: true }),
   route("GET", "/:id", show),
-  route("DELETE", "/:id", abort),
+  route("DELETE", "/:id", abort, { lasting: true }),
 ];
 
 async function create(context: Context): Promise<Response> {

@@ -12,9 +12,11 @@ import { type Receipt, webhookStore } from "./store.ts";
  *
  * 202 with `{ run_id, delivery_id }`; 200 with the same when that delivery was taken before. 401 when the webhook does not
  * exist, is inactive, or the signature is wrong, which look alike; also when the timestamp is not within five minutes.
+ * A sender that does not wait for the answer has delivered all the same.
+ *
  * 413 for a large body; 429 with Retry-After for too many deliveries or a full queue; 409 when the app cannot be run.
  */
-export const routes: Route[] = [openRoute("POST", "/:webhookId", receive)];
+export const routes: Route[] = [openRoute("POST", "/:webhookId", receive, { lasting: true })];
 
 async function receive({ request, params, service }: Context<null>): Promise<Response> {
   const headers = readDeliveryHeaders(request.headers);

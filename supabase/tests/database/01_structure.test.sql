@@ -137,8 +137,9 @@ select set_eq($$ select schema || '.' || name from function_grants where grantee
     'public.read_package', 'private.read_package', 'public.read_package_version', 'private.read_package_version',
     'public.search_packages', 'private.search_packages', 'public.list_package_candidates', 'private.list_package_candidates',
     'public.list_package_changes', 'private.list_package_changes',
-    'public.list_package_dependents', 'private.list_package_dependents', 'private.raise_error', 'private.semver_key'],
-  'anonymous may call the public catalogue and what reads packages, and nothing else');
+    'public.list_package_dependents', 'private.list_package_dependents', 'private.raise_error', 'private.semver_key',
+    'private.name_query'],
+  'anonymous may call the public catalogue, what reads packages, and what names their queries, and nothing else');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
   'create_download_token', 'list_app_download_counts', 'list_newest_app_runs', 'request_app_downloads', 'revoke_download_token',
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
@@ -152,7 +153,7 @@ select set_eq($$ select name from function_grants where schema = 'public' and gr
   'apply_retention', 'audit_storage_objects', 'audit_storage_rows', 'check_storage_usage', 'claim_object_deletions', 'company_storage_usage',
   'finish_object_deletions', 'object_deletion_backlog', 'queue_orphans', 'repair_storage_row', 'repair_storage_usage',
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
-  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
+  'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'cancel_query', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
   'clear_manifest_store', 'complete_app_upload', 'count_package_downloads', 'count_package_fallbacks', 'create_app_webhook', 'enqueue_due_app_runs', 'expire_app_uploads', 'extend_app_build_leases', 'extend_app_run_leases', 'fail_app_upload',
   'finish_and_claim_app_runs', 'finish_app_build', 'finish_app_run', 'finish_app_runs', 'list_app_customers', 'list_package_candidates', 'list_package_changes', 'list_package_dependents', 'list_package_moves',
   'list_unparsed_package_versions', 'manifest_store_stats', 'move_package_content', 'next_cron_run', 'package_settings', 'preview_cron_runs',
@@ -166,11 +167,11 @@ select set_eq($$
   where schema = 'private' and not exists (
     select from function_grants p where p.schema = 'public' and (p.name, p.grantee) = (f.name, f.grantee))
 $$, array[
-  'log_app_link', 'my_app_ids',
+  'log_app_link', 'my_app_ids', 'name_query',
   'is_manifest_id', 'is_manifest_reader', 'is_object', 'is_package_name', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_superadmin',
   'my_assigned_app_ids', 'my_company_ids', 'my_published_app_ids',
   'package_name_key', 'raise_error', 'semver_key', 'sha256_hex'
-], 'of private, only rules, predicates and the log of links are granted beside what stands behind a function of public');
+], 'of private, only rules, predicates, the log of links and the name of queries are granted beside what stands behind a function of public');
 select is_empty($$
   select f.name, f.grantee from function_grants f
   where schema = 'public' and not exists (

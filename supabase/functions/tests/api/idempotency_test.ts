@@ -1,4 +1,3 @@
-import { Client } from "pg";
 import { resolveEnv } from "@supabase/server/core";
 import { assert, assertEquals } from "../../../../scripts/testing/assert.ts";
 import { createRateLimit } from "../../_shared/rate_limit.ts";
@@ -164,7 +163,7 @@ function process() {
     "api",
     { supabase: supabase!, serviceRoleKey: stack.serviceRoleKey },
     routes,
-    { abortable: true, admit: createRateLimit() },
+    { admit: createRateLimit() },
   );
   return async (path: string, init: RequestInit = {}) => {
     const response = await handler(
@@ -219,34 +218,5 @@ test("requests are counted across processes, and refused with the time to wait",
     assert(Number(/r=(\d+)/.exec(user.headers.get("ratelimit")!)![1]) > limit);
   } finally {
     await database.query("update private.api_rate_policies set requests = 1000000");
-  }
-});
-
-test("a request whose client goes away waits for the database no longer", async () => {
-  const { database, stack } = world();
-  await database.query("begin; lock table applications in access exclusive mode");
-  try {
-    const client = new AbortController();
-    const answer = process()("/apps", { signal: client.signal });
-    // Until the query stands before the lock.
-    const watcher = new Client({ connectionString: stack.dbUrl });
-    await watcher.connect();
-    const waiting = async () =>
-      (await watcher.query("select from pg_locks where not granted")).rowCount! > 0;
-    const deadline = Date.now() + 30_000;
-    while (!await waiting()) {
-      assert(Date.now() < deadline, "the query has begun");
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    const left = performance.now();
-    client.abort();
-    const { status, text } = await answer;
-    assertEquals([status, JSON.parse(text).code], [499, "client_gone"]);
-    // Trying again, as supabase-js would by itself, takes seven seconds.
-    assert(performance.now() - left < 5_000, "at once");
-    assert(await waiting(), "though the lock is still held");
-    await watcher.end();
-  } finally {
-    await database.query("rollback");
   }
 });
