@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { App } from "@supabase/lite";
 import { PostgresConnection } from "@supabase/lite/postgres";
+import { escapeIdentifier, escapeLiteral } from "pg";
 import type { Config } from "./config.ts";
 import { routeConsole } from "./lite_console.ts";
 import { type Postgres, SUPERUSER } from "./postgres.ts";
@@ -215,9 +216,7 @@ class RestConnection extends PostgresConnection {
       for (const setting of this.#roleSettings) {
         if (setting.role === role) settings.push([setting.name, setting.value]);
       }
-      await tx.executeQuery(settingsQuery(settings));
-      // Not with the settings: whether the caller may call it is asked before the first of them is made.
-      if (this.#preRequest) await tx.executeQuery(rawQuery(`select ${quoted(this.#preRequest)}()`));
+      await tx.executeQuery(openingQuery(settings, this.#preRequest));
       return await work(tx);
     });
   };
@@ -230,22 +229,20 @@ class RestConnection extends PostgresConnection {
   }
 }
 
-/** All settings in one round trip, for the transaction only. */
-function settingsQuery(settings: [string, string][]): never {
-  const calls = settings.map((_, at) => `set_config($${2 * at + 1}, $${2 * at + 2}, true)`);
-  return rawQuery(`select ${calls.join(", ")}`, settings.flat());
-}
-
-function rawQuery(sql: string, parameters: string[] = []): never {
+/**
+ * All settings, for the transaction only, and the call of the function, in one round trip. They are two statements: whether
+ * the caller may call it is to be asked of the caller's role, not of the one before.
+ */
+function openingQuery(settings: [string, string][], preRequest?: string): never {
+  const calls = settings.map(([name, value]) =>
+    `set_config(${escapeLiteral(name)}, ${escapeLiteral(value)}, true)`
+  );
+  const called = preRequest?.split(".").map(escapeIdentifier).join(".");
+  const sql = `select ${calls.join(", ")}${called ? `; select ${called}()` : ""}`;
   return {
     sql,
-    parameters,
+    parameters: [],
     query: { kind: "RawNode", sqlFragments: [sql], parameters: [] },
-    queryId: { queryId: "stowage-raw" },
+    queryId: { queryId: "stowage-opening" },
   } as never;
-}
-
-/** The name of a function, as PostgREST takes it: with or without its schema. */
-function quoted(name: string): string {
-  return name.split(".").map((part) => `"${part.replaceAll('"', '""')}"`).join(".");
 }
