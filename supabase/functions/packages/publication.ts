@@ -1,4 +1,5 @@
 /** A request to publish, taken apart: the YAML, the other files, and what is said of them. */
+import { Buffer } from "node:buffer";
 import { mediaTypeOf, readBytes } from "../_shared/body.ts";
 import { AppError, invalidField, type Mistake } from "../_shared/errors.ts";
 import {
@@ -46,9 +47,13 @@ export async function readPublication(request: Request, url: URL): Promise<Publi
 
 async function readForm(request: Request, url: URL): Promise<Publication> {
   const body = await readBytes(request, MAX_PACKAGE_BYTES + MAX_MULTIPART_OVERHEAD_BYTES);
+  const contentType = request.headers.get("content-type") ?? "";
+  if (hasMoreParts(body, contentType, MAX_PACKAGE_FILES + MAX_PUBLICATION_FIELDS)) {
+    throw new AppError("invalid_request", "The form has more parts than a package has files.");
+  }
   let form: FormData;
   try {
-    const headers = { "content-type": request.headers.get("content-type") ?? "" };
+    const headers = { "content-type": contentType };
     form = await new Response(body, { headers }).formData();
   } catch {
     throw new AppError("invalid_request", "The body is not a multipart form.");
@@ -82,6 +87,21 @@ async function readForm(request: Request, url: URL): Promise<Publication> {
     files: await readFiles(parts),
     options,
   };
+}
+
+/** The parser makes objects of parts, many times their size: they are counted before. */
+function hasMoreParts(body: Uint8Array<ArrayBuffer>, contentType: string, most: number): boolean {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  // Whichever the parser takes, where there are several.
+  for (const [, quoted, bare] of contentType.matchAll(/boundary=(?:"([^"]*)"|([^;\s]*))/gi)) {
+    const delimiter = `--${quoted ?? bare}`;
+    let parts = 0;
+    for (let at = bytes.indexOf(delimiter); at >= 0; at = bytes.indexOf(delimiter, at + 1)) {
+      // The last one ends the form, and begins no part.
+      if (++parts > most + 1) return true;
+    }
+  }
+  return false;
 }
 
 async function readFiles(parts: Array<{ path: string; file: File }>): Promise<SourceFile[]> {

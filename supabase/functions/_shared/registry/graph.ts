@@ -59,8 +59,13 @@ export interface TreeNode {
   range: string | null;
   /** It stands elsewhere in the tree with its own dependencies. */
   repeated?: true;
+  /** It needs others, which are so far from the root that no tree shows them: they are among the nodes. */
+  cut?: true;
   dependencies: TreeNode[];
 }
+
+/** How deep a tree is at most: what writes it as JSON recurses. */
+const MOST_LEVELS = 200;
 
 /** The tree below a node; what is there twice is unfolded where it is nearest to the root, and marked elsewhere. */
 export function toTree({ nodes, edges }: Resolution, root: string): TreeNode | null {
@@ -72,8 +77,12 @@ export function toTree({ nodes, edges }: Resolution, root: string): TreeNode | n
     ...{ package: root, version: start.version, range: null, dependencies: [] },
   };
   const unfolded = new Set([`${root}@${start.version}`]);
-  const queue: Array<[string, TreeNode]> = [[`${root}@${start.version}`, tree]];
-  for (const [label, node] of queue) {
+  const queue: Array<[string, TreeNode, number]> = [[`${root}@${start.version}`, tree, 1]];
+  for (const [label, node, level] of queue) {
+    if (level === MOST_LEVELS && below.has(label)) {
+      node.cut = true;
+      continue;
+    }
     for (const { to, range } of below.get(label) ?? []) {
       const known = versions.get(to);
       const child: TreeNode = {
@@ -84,7 +93,7 @@ export function toTree({ nodes, edges }: Resolution, root: string): TreeNode | n
       node.dependencies.push(child);
       if (!known || unfolded.has(to)) continue;
       unfolded.add(to);
-      queue.push([to, child]);
+      queue.push([to, child, level + 1]);
     }
   }
   return tree;

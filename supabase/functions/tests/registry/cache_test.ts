@@ -5,6 +5,8 @@ import { RedisBackend } from "../../_shared/cache/redis.ts";
 import { redisServer, startRedis, until } from "./instance.ts";
 
 const MINUTE = 60_000;
+/** How many ask for the same at once. */
+const ASKING = 50;
 const cacheable = <T>(value: T) => () => Promise.resolve({ value, cacheable: true });
 
 Deno.test("memory: a value is loaded once, until its time is over", async () => {
@@ -112,10 +114,11 @@ for (const [name, start] of Object.entries({ ...backends, redis: redisBackend })
         let loads = 0;
         const load = async () => {
           loads++;
-          await new Promise((done) => setTimeout(done, 20));
+          // Nobody is late, however slow the machine is.
+          await until(async () => (await cache.stats()).misses === ASKING, "all have missed");
           return { value: "v", cacheable: true };
         };
-        await Promise.all(Array.from({ length: 50 }, () => cache.get("k", "t", MINUTE, load)));
+        await Promise.all(Array.from({ length: ASKING }, () => cache.get("k", "t", MINUTE, load)));
         assertEquals(loads, 1);
         await cache.get(
           "private",
@@ -148,7 +151,11 @@ Deno.test({
         await one.get("k", "t", MINUTE, cacheable("v"));
         return (await two.peek("k", "t"))?.hit === true;
       }, "both are connected");
-      await two.invalidate("t");
+      await until(async () => {
+        const { errors } = await two.stats();
+        await two.invalidate("t");
+        return (await two.stats()).errors === errors;
+      }, "Redis is told in time");
       assertEquals(await one.peek("k", "t"), undefined);
       await redis.stop();
       for (let round = 0; round < 20; round++) {

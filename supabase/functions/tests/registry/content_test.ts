@@ -5,6 +5,7 @@ import {
   assertMatch,
   assertRejects,
 } from "../../../../scripts/testing/assert.ts";
+import { createHash } from "node:crypto";
 import { createClient as createRedis } from "redis";
 import { AppError } from "../../_shared/errors.ts";
 import { readContent, sha256 } from "../../_shared/registry/content.ts";
@@ -69,6 +70,11 @@ test("the checksum is verified on every read: damaged content is never served", 
   assert(world().logs.some((line) => line.includes("is damaged in")));
 });
 
+/** As private.is_rolled_out says it, at fifty percent. */
+function isRolledOut(id: string): boolean {
+  return parseInt(createHash("md5").update(id).digest("hex").slice(0, 8), 16) % 100 < 50;
+}
+
 test("the background job moves content either way, for the part that is rolled out", async () => {
   const space = await claimNamespace(world());
   const ids = ["a", "b", "c", "d", "e", "f"];
@@ -84,20 +90,28 @@ test("the background job moves content either way, for the part that is rolled o
     await settings({ inline_limit_bytes: KIB, move_percentage: 0 });
     assertEquals((await runJob("move")).body.done, 0);
     assertEquals(new Set(await places()), new Set(["row"]));
-    await settings({ move_percentage: 100 });
     // As many calls as it takes, each of which may be the last.
-    await until(async () => {
-      const { body } = await runJob("move", 2);
-      assertEquals(body.errors, []);
-      return !body.more;
-    }, "nothing is left to move");
+    const moveAll = () =>
+      until(async () => {
+        const { body } = await runJob("move", 2);
+        assertEquals(body.errors, []);
+        return !body.more;
+      }, "nothing is left to move");
+    await settings({ move_percentage: 50 });
+    await moveAll();
+    const isIn = await Promise.all(
+      ids.map(async (name) => isRolledOut((await row(space, name)).id)),
+    );
+    assertEquals(await places(), isIn.map((rolledOut) => rolledOut ? "storage" : "row"));
+    await settings({ move_percentage: 100 });
+    await moveAll();
     assertEquals(new Set(await places()), new Set(["storage"]));
     for (const name of ids) {
       const { body } = await get(world(), `${space}/${name}/1.0.0/download`);
       assertEquals(body, yamlOf({ id: `${space}/${name}`, version: "1.0.0", more: text(5 * KIB) }));
     }
     await settings({ inline_limit_bytes: 100 * KIB });
-    await until(async () => !(await runJob("move", 3)).body.more, "nothing is left to move");
+    await moveAll();
     assertEquals(new Set(await places()), new Set(["row"]));
     const { data } = await world().service.storage.from("packages").list(space);
     assertEquals(data, []);
@@ -151,8 +165,15 @@ test("while object storage is down, rows are read and writes fall back to the ro
     assertEquals(await place(space, "written"), "row");
     const back = await instance.get(`${space}/written/1.0.0/download`);
     assertEquals(await back.text(), yaml);
-    proxy.down.storage = false;
     await settings({ move_percentage: 100 });
+    const job = await instance.post("/jobs/move", "{}", { "content-type": "application/json" });
+    const report = await job.json();
+    assertEquals([job.status, report.done, report.failed > 0], [200, 0, true]);
+    assertEquals([await place(space, "written"), await place(space, "in-storage")], [
+      "row",
+      "storage",
+    ]);
+    proxy.down.storage = false;
     assertEquals((await runJob("move")).body.errors, []);
     assertEquals(await place(space, "written"), "storage");
     const later = await instance.get(`${space}/in-storage/1.0.0/download`);

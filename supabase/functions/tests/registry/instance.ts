@@ -70,33 +70,55 @@ export const redisServer = ["/usr/bin/redis-server", "/usr/local/bin/redis-serve
     }
   });
 
-/** A real server, on a port of its own or on a given one, that keeps nothing. */
-export async function startRedis(port = freePort("127.0.0.1")): Promise<Redis> {
+/**
+ * A real server, on a port of its own or on a given one, that keeps nothing. Ports are free when they are chosen, and may be
+ * taken when the server comes: it is begun again then.
+ */
+export async function startRedis(port?: number): Promise<Redis> {
+  let redis: Redis | undefined;
+  await until(async () => {
+    redis = await tryRedis(port ?? freePort("127.0.0.1"));
+    return redis !== undefined;
+  }, "Redis listens");
+  return redis!;
+}
+
+async function tryRedis(port: number): Promise<Redis | undefined> {
   const child = new Deno.Command(redisServer!, {
     args: ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
     stdout: "null",
     stderr: "null",
   }).spawn();
-  await until(async () => {
-    try {
-      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-      return true;
-    } catch {
-      return false;
-    }
-  }, "Redis listens");
+  let ended = false;
+  const status = child.status.then(() => ended = true);
+  await until(async () => ended || await servesAs(child.pid, port), "Redis listens, or ends");
+  if (ended) return undefined;
   return {
     url: `redis://127.0.0.1:${port}`,
     port,
     async stop() {
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // It has ended.
-      }
-      await child.status;
+      if (!ended) child.kill("SIGKILL");
+      await status;
     },
   };
+}
+
+/** Who answers on the port is this process. */
+async function servesAs(pid: number, port: number): Promise<boolean> {
+  try {
+    using connection = await Deno.connect({ hostname: "127.0.0.1", port });
+    await connection.write(new TextEncoder().encode("INFO server\r\n"));
+    const buffer = new Uint8Array(4096);
+    let text = "";
+    for (let read = await connection.read(buffer); read; read = await connection.read(buffer)) {
+      text += new TextDecoder().decode(buffer.subarray(0, read));
+      const found = /process_id:(\d+)/.exec(text);
+      if (found) return Number(found[1]) === pid;
+    }
+    return false;
+  } catch {
+    return false;
+  }
 }
 
 const DEADLINE_MS = 60_000;

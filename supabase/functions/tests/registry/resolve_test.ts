@@ -140,8 +140,15 @@ Deno.test("a chain of 20,000 is resolved, without recursion", () => {
       dependencies: index < 19_999 ? { [`a/p${index + 1}`]: "^1.0.0" } : { "a/p0": "*" },
     }];
   }
-  const { nodes, cycles } = resolve(packages, { "a/p0": "*" });
+  const resolution = resolve(packages, { "a/p0": "*" });
+  const { nodes, cycles } = resolution;
   assertEquals([nodes.length, cycles.length, cycles[0].length], [20_000, 1, 20_001]);
+  // Written as JSON, a tree of them all would overflow the stack.
+  let last = toTree(resolution, "a/p0")!;
+  assert(JSON.stringify(last).endsWith(`"cut":true}${"]}".repeat(199)}`));
+  let levels = 1;
+  for (; last.dependencies.length > 0; last = last.dependencies[0]) levels++;
+  assertEquals([levels, last.cut], [200, true]);
 });
 
 Deno.test("random graphs: every choice is the highest that npm says all its requirers take", () => {
