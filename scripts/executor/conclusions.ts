@@ -41,6 +41,7 @@ const LIMIT_TEXTS: Record<ExceededLimit, (allowed: number) => string> = {
   output_depth: () => "The app put out folders that are closed, or lie too deep in each other.",
   temporary_files: (allowed) => `The app made more than ${allowed} temporary files.`,
   log_size: (allowed) => `The app wrote more than ${allowed / MIB} MiB to its log.`,
+  hidden_processes: () => "The app hid a process from those who watch what it writes.",
   disk_writes: (allowed) => `The app wrote more than ${allowed / MIB} MiB to disk.`,
 };
 

@@ -121,6 +121,8 @@ async function readResult(outputs: Outputs): Promise<void> {
     const value: Json = JSON.parse(text);
     // Postgres keeps no NUL and no half of a surrogate pair; such a result stays a file.
     if (/\\u0000|\\ud[89a-f]/i.test(JSON.stringify(value))) return;
+    // In a row it would be no document, but none at all.
+    if (value === null) return;
     outputs.result = value;
     outputs.files = outputs.files.filter((each) => each !== file);
   } catch (error) {

@@ -25,7 +25,9 @@ export class TreeWriter implements EntryVisitor {
   async directory(path: string): Promise<void> {
     if (this.#directories.has(path)) return;
     this.#count(0, 1);
-    await Deno.mkdir(join(this.root, path), { recursive: true, mode: 0o755 });
+    await Deno.mkdir(join(this.root, path), { recursive: true, mode: 0o755 }).catch((error) => {
+      throw isTaken(error) ? conflict(path) : error;
+    });
     this.#directories.add(path);
   }
 
@@ -34,9 +36,9 @@ export class TreeWriter implements EntryVisitor {
     await this.directory(parent === "." ? "" : parent);
     this.#count(0, 1);
     const target = join(this.root, path);
-    await Deno.remove(target).catch((error) => {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    });
+    const known = await Deno.lstat(target).catch(() => null);
+    if (known?.isDirectory) throw conflict(path);
+    if (known) await Deno.remove(target);
     const file = await Deno.open(target, {
       write: true,
       createNew: true,
@@ -62,4 +64,13 @@ export class TreeWriter implements EntryVisitor {
       );
     }
   }
+}
+
+/** What one archive has as a file, another may have as a folder. */
+function conflict(path: string): ArchiveError {
+  return new ArchiveError("duplicate", "a file and a folder have the same name", path);
+}
+
+function isTaken(error: unknown): boolean {
+  return error instanceof Deno.errors.AlreadyExists || error instanceof Deno.errors.NotADirectory;
 }

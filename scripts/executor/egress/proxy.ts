@@ -5,6 +5,7 @@
  * It cannot look into TLS: where several hosts share an address, a granted one's server may be asked for another that it serves.
  */
 import { lookup } from "node:dns/promises";
+import { Places } from "./places.ts";
 import { isForeignAddress, parseAddress } from "./addresses.ts";
 import { closeQuietly as close, openGate } from "./gate.ts";
 import { cleanHost, type Grant, isGranted } from "./grants.ts";
@@ -60,6 +61,8 @@ const MAX_SOCKET_PATH = 107;
 const BUFFER_BYTES = 64 * 1024;
 /** Beyond the connections of a run: those that are told why they are refused. */
 const REFUSED_AT_ONCE = 8;
+/** Each holds one of this process's threads, which all runs share, for as long as a slow name server likes. */
+const LOOKUPS_AT_ONCE = 4;
 /** What names of the DNS have at most. */
 const MAX_HOST_LOGGED = 253;
 const MAX_REASON_LOGGED = 500;
@@ -86,6 +89,7 @@ export async function startEgressProxy(options: EgressOptions): Promise<EgressPr
 class Proxy {
   readonly limits: EgressLimits;
   readonly #open = new Set<Deno.Conn>();
+  readonly #lookups = new Places(LOOKUPS_AT_ONCE);
   #clients = 0;
   #bytes = 0;
   #ended = false;
@@ -174,9 +178,19 @@ class Proxy {
     const resolve = this.options.resolve ??
       (async (host: string) => (await lookup(host, { all: true })).map(({ address }) => address));
     try {
-      return await Promise.race([resolve(name), aborted(deadline)]);
+      return await Promise.race([this.#inTurn(() => resolve(name), deadline), aborted(deadline)]);
     } catch (error) {
       throw new RefusedRequest(502, `${name} cannot be resolved: ${(error as Error).message}`);
+    }
+  }
+
+  async #inTurn<T>(look: () => Promise<T>, deadline: AbortSignal): Promise<T> {
+    await this.#lookups.take();
+    try {
+      deadline.throwIfAborted();
+      return await look();
+    } finally {
+      this.#lookups.giveBack();
     }
   }
 

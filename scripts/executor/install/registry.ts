@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { closeQuietly, openGate } from "../egress/gate.ts";
 import type { Logger } from "../log.ts";
+import { Places } from "../egress/places.ts";
 import { findProgram } from "../sandbox/runtimes.ts";
 
 export interface RegistryOptions {
@@ -105,27 +106,6 @@ async function relay(client: Deno.Conn, path: string, open: Set<Deno.Conn>): Pro
       open.delete(connection);
       closeQuietly(connection);
     }
-  }
-}
-
-/** So many places; who finds none waits for one. */
-class Places {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async take(): Promise<void> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-  }
-
-  giveBack(): void {
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#free++;
   }
 }
 

@@ -50,6 +50,9 @@ const DEFAULT_MEMORY_MEGABYTES = 512;
 /** A runtime alone takes most of this; less could start nothing. */
 export const MIN_MEMORY_MEGABYTES = 64;
 
+/** The kernel takes no share below a hundredth, and none that small could start a runtime. */
+export const MIN_CPUS = 0.05;
+
 const FIXED = {
   graceSeconds: 5,
   processes: 128,
@@ -98,7 +101,7 @@ export function limitsOf(
       bounds.maxTimeoutSeconds,
     ),
     memoryMegabytes,
-    cpus: Math.min(positive(config.cpu_limit) ?? 1, bounds.maxCpus),
+    cpus: Math.min(Math.max(positive(config.cpu_limit) ?? 1, MIN_CPUS), bounds.maxCpus),
     temporaryBytes,
     temporaryFiles: Math.ceil(temporaryBytes / BYTES_PER_TEMPORARY_FILE),
   };

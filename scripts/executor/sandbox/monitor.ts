@@ -2,7 +2,13 @@
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import type { Limits } from "./limits.ts";
-import { deletedBytes, memoryMegabytes, processTree, writtenBytes } from "./processes.ts";
+import {
+  deletedBytes,
+  hiddenProcesses,
+  memoryMegabytes,
+  processTree,
+  writtenBytes,
+} from "./processes.ts";
 import type { ExceededLimit } from "./types.ts";
 
 const INTERVAL_MS = 100;
@@ -10,6 +16,9 @@ const INTERVAL_MS = 100;
 const LISTING_INTERVAL_MS = 200;
 /** A large tree takes long to look through: at most a tenth of the time goes into that. What processes write is seen meanwhile. */
 const PAUSE_PER_LOOK = 9;
+
+/** A process that cannot be watched for this many looks at files is hidden. */
+const LOOKS_UNTIL_HIDDEN = 5;
 
 /** Folders inside each other in the output directory. */
 export const MAX_OUTPUT_DEPTH = 100;
@@ -33,13 +42,15 @@ export function startMonitor(options: MonitorOptions): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
   let nextListing = 0;
+  const hidden = new HiddenProcesses(options.pid);
   const look = () => {
     if (stopped) return;
     const started = performance.now();
     let excess = processExcess(options) ?? temporaryExcess(options);
     const looked = performance.now();
     if (!excess && looked >= nextListing) {
-      excess = outputExcess(options.outputDir, options.limits) ?? deletedExcess(options);
+      excess = outputExcess(options.outputDir, options.limits) ?? deletedExcess(options) ??
+        hidden.excess();
       nextListing = idleUntil(looked);
     }
     if (excess) {
@@ -69,6 +80,25 @@ function processExcess({ pid, limits, watchMemory }: MonitorOptions): Excess | n
     return { kind: "limit", limit: "disk_writes", allowed: limits.diskWriteBytes };
   }
   return null;
+}
+
+/** Processes that cannot be watched, look after look: a sandbox may make one for a moment. */
+class HiddenProcesses {
+  readonly #looks = new Map<number, number>();
+
+  constructor(readonly root: number | null) {}
+
+  excess(): Excess | null {
+    const pids = this.root === null || Deno.uid() === 0
+      ? []
+      : hiddenProcesses(processTree(this.root));
+    for (const pid of this.#looks.keys()) if (!pids.includes(pid)) this.#looks.delete(pid);
+    for (const pid of pids) this.#looks.set(pid, (this.#looks.get(pid) ?? 0) + 1);
+    const most = Math.max(0, ...this.#looks.values());
+    return most > LOOKS_UNTIL_HIDDEN
+      ? { kind: "limit", limit: "hidden_processes", allowed: 0 }
+      : null;
+  }
 }
 
 /** What is deleted takes as much of the disk as what is put out, as long as it is open. */

@@ -35,6 +35,18 @@ export function writtenBytes(pids: number[]): number {
   return bytes;
 }
 
+/** Those that this user is not told of what they write: no process is so by itself, but one may see to it. Root is told. */
+export function hiddenProcesses(pids: number[]): number[] {
+  return pids.filter((pid) => {
+    try {
+      Deno.readTextFileSync(`/proc/${pid}/io`);
+      return false;
+    } catch (error) {
+      return error instanceof Deno.errors.PermissionDenied && !isDead(pid);
+    }
+  });
+}
+
 /**
  * Bytes on the file system `dev` that only open descriptors of the processes hold: files that were deleted, and no listing shows.
  * What wrote them may be gone, and its account with it.

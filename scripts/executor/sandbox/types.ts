@@ -37,7 +37,8 @@ export type ExceededLimit =
   | "output_depth"
   | "temporary_files"
   | "log_size"
-  | "disk_writes";
+  | "disk_writes"
+  | "hidden_processes";
 
 export type Outcome =
   /** `signal` is set where the code says that one ended the app. */

@@ -115,3 +115,12 @@ Deno.test("all archives of a version together hold no more than two may", async 
     );
   await assertRejects(() => pulled(["a", "b", "c"].map(many), whole), AppError, "40 entries");
 });
+
+Deno.test("a file of one archive that is a folder of another is the app's fault", async () => {
+  const file = archive("a.zip", [{ name: "x", content: "" }]);
+  const folder = archive("b.zip", [{ name: "x/y", content: "" }]);
+  const single = stored("x", new Uint8Array(1), "asset");
+  for (const files of [[file, folder], [folder, file], [folder, single]]) {
+    await assertRejects(() => pulled(files, whole), AppError, "the same name");
+  }
+});

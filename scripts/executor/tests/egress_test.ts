@@ -320,6 +320,31 @@ Deno.test("who opens more connections than this process has descriptors for does
   }
 });
 
+Deno.test("few names are looked up at the same time, and all in the end", async () => {
+  let now = 0, most = 0;
+  const world = await proxied({
+    scopes: ["*.wild.example"],
+    resolve: async () => {
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      now--;
+      return ["10.0.0.1"];
+    },
+  });
+  try {
+    const answers = await Promise.all(
+      Array.from(
+        { length: 30 },
+        (_, i) => world.ask(`CONNECT n${i}.wild.example:443 HTTP/1.1\r\n\r\n`),
+      ),
+    );
+    for (const answer of answers) assertStringIncludes(answer, "no address of the public");
+    assert(most <= 4, `${most} at once`);
+  } finally {
+    await world.close();
+  }
+});
+
 Deno.test("a head that comes byte by byte is understood, and costs what it has bytes", async () => {
   const world = await proxied({ scopes: ["a.example"] });
   try {

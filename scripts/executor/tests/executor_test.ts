@@ -147,6 +147,17 @@ const CASES: Record<string, (world: World, executor: ExecutorProcess) => Promise
     const [error] = await world.outputs(run.id);
     assertEquals([error.output_type, error.output_name], ["error", "result.json"]);
   },
+  "a result of null is an object": async (world) => {
+    const source =
+      `require("fs").writeFileSync(process.env.STOWAGE_OUTPUT_DIR + "/result.json", "null");`;
+    const run = await finished(
+      world,
+      await world.app({ files: [{ name: "index.js", content: source }] }),
+    );
+    assertEquals([run.status, run.error_message, run.attempt], ["success", null, 1]);
+    const row = (await world.outputs(run.id)).find((each) => each.output_type === "result")!;
+    assertEquals(await world.object(row.output_bucket, row.output_path), "null");
+  },
   "links among the outputs are not followed": async (world) => {
     const source = `const fs = require("fs"); const out = process.env.STOWAGE_OUTPUT_DIR;
       fs.symlinkSync("/etc/shadow", out + "/link"); fs.symlinkSync("/etc", out + "/folder");

@@ -78,6 +78,7 @@ Deno.test("a result that the database could not keep stays a file", async () => 
     const text of [
       String.raw`{"a":"\u0000"}`,
       String.raw`["\ud800"]`,
+      "null",
       `"${"x".repeat(1024 * 1024)}"`,
       `${"[".repeat(5000)}${"]".repeat(5000)}`,
     ]

@@ -3,7 +3,7 @@ import { AppError, definitionOf } from "../definition.ts";
 import { ownTemporaryDir } from "../sandbox/bubblewrap.ts";
 import { ownGroups } from "../sandbox/cgroups.ts";
 import { pickUser } from "../sandbox/identity.ts";
-import { DEFAULT_BOUNDS, limitsOf, parseMegabytes } from "../sandbox/limits.ts";
+import { DEFAULT_BOUNDS, limitsOf, MIN_CPUS, parseMegabytes } from "../sandbox/limits.ts";
 import { outcomeOf } from "../sandbox/outcomes.ts";
 import { isDead, killTree, processTree } from "../sandbox/processes.ts";
 import { seccompFilter } from "../sandbox/seccomp.ts";
@@ -43,6 +43,7 @@ Deno.test("limits are the manifest's within the operator's", () => {
   const wrong = limitsOf({ timeout: -1, memory_limit: "x", cpu_limit: {} });
   assertEquals(wrong, limitsOf({}));
   assertEquals(limitsOf({ memory_limit: 1 }).memoryMegabytes, 64);
+  assertEquals(limitsOf({ cpu_limit: 1e-9 }).cpus, MIN_CPUS, "what the kernel takes");
 });
 
 Deno.test("a manifest says what is run; what it cannot say is refused", () => {

@@ -51,6 +51,19 @@ Deno.test("what the executor inherited is not open in the app", async () => {
   if (isRoot()) assert(/^Groups:\s*$/m.test(status), "no group of root's is kept");
 });
 
+Deno.test("an executor that is no root ends an app that hides what it writes", {
+  ignore: Deno.build.arch !== "x86_64",
+}, async () => {
+  const place = await (isRoot() ? placeOfOrdinaryUser : ownPlace)({ sandbox: "bubblewrap" });
+  try {
+    const { outcome, stderr, left } = await place.run({ app: "hides-a-process" });
+    assertEquals(outcome, { kind: "limit", limit: "hidden_processes", allowed: 0 }, stderr);
+    assertEquals(left, []);
+  } finally {
+    await place.close();
+  }
+});
+
 Deno.test("limits hold without control groups for root, too", async () => {
   const lab = await openLab({ sandbox: "bubblewrap", controlGroups: false });
   try {
