@@ -1,5 +1,5 @@
 /**
- * `deno run -A scripts/bench/cron.ts [--json]`: next_cron_run against croner.
+ * `npm run bench -- cron [--json]`: next_cron_run against croner.
  *
  * Both get the text of an expression, a zone and an instant, and answer the next run: croner as
  * `new Cron(…).nextRun(…)`, Postgres in one query over arrays. croner is also timed with the
@@ -191,22 +191,20 @@ function print(results: Result[]): void {
   }
 }
 
-if (import.meta.main) {
-  const database = await startTestDatabase();
-  const results: Result[] = [];
+const database = await startTestDatabase();
+const results: Result[] = [];
+try {
+  const client = await database.connect();
   try {
-    const client = await database.connect();
-    try {
-      for (const workload of workloads()) results.push(await measure(client, workload));
-    } finally {
-      await client.end();
-    }
+    for (const workload of workloads()) results.push(await measure(client, workload));
   } finally {
-    await database.stop();
+    await client.end();
   }
-  if (Deno.args.includes("--json")) console.log(JSON.stringify(results, null, 2));
-  else print(results);
-  const complaints = missed(results);
-  for (const complaint of complaints) console.error(complaint);
-  if (complaints.length > 0) Deno.exitCode = 1;
+} finally {
+  await database.stop();
 }
+if (Deno.args.includes("--json")) console.log(JSON.stringify(results, null, 2));
+else print(results);
+const complaints = missed(results);
+for (const complaint of complaints) console.error(complaint);
+if (complaints.length > 0) Deno.exitCode = 1;
