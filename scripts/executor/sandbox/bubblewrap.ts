@@ -151,6 +151,7 @@ export class BubblewrapSandbox implements Sandbox {
         cwd: "/",
         uid,
         group: group ?? undefined,
+        wrappers: 2,
         watchMemory: !grouped,
         // bubblewrap cannot limit the number of files in it.
         temporaryDir: () => {

@@ -67,6 +67,7 @@ export async function superviseContainer(
     stopMonitor = startMonitor({
       // 0 when it has ended already.
       pid: pid || null,
+      wrappers: 1,
       outputDir: spec.outputDir,
       limits,
       watchMemory: false,

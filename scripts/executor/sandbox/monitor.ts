@@ -3,6 +3,7 @@ import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import type { Limits } from "./limits.ts";
 import {
+  childrenOf,
   deletedBytes,
   hiddenProcesses,
   memoryMegabytes,
@@ -28,6 +29,8 @@ export type Excess = { kind: "memory" } | { kind: "limit"; limit: ExceededLimit;
 export interface MonitorOptions {
   /** The root of the app's processes; null where there is no /proc. */
   pid: number | null;
+  /** How many of the processes from there on, each the child of the one before it, are the sandbox's own. */
+  wrappers: number;
   outputDir: string;
   limits: Limits;
   /** False where a control group holds the memory limit. */
@@ -42,7 +45,7 @@ export function startMonitor(options: MonitorOptions): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let stopped = false;
   let nextListing = 0;
-  const hidden = new HiddenProcesses(options.pid);
+  const hidden = new HiddenProcesses(options);
   const look = () => {
     if (stopped) return;
     const started = performance.now();
@@ -86,18 +89,24 @@ function processExcess({ pid, limits, watchMemory }: MonitorOptions): Excess | n
 class HiddenProcesses {
   readonly #looks = new Map<number, number>();
 
-  constructor(readonly root: number | null) {}
+  constructor(readonly options: MonitorOptions) {}
 
   excess(): Excess | null {
-    const pids = this.root === null || Deno.uid() === 0
-      ? []
-      : hiddenProcesses(processTree(this.root));
+    const pids = Deno.uid() === 0 ? [] : hiddenProcesses(this.#ofTheApp());
     for (const pid of this.#looks.keys()) if (!pids.includes(pid)) this.#looks.delete(pid);
     for (const pid of pids) this.#looks.set(pid, (this.#looks.get(pid) ?? 0) + 1);
     const most = Math.max(0, ...this.#looks.values());
     return most > LOOKS_UNTIL_HIDDEN
       ? { kind: "limit", limit: "hidden_processes", allowed: 0 }
       : null;
+  }
+
+  /** bubblewrap's own may be hidden, where it has the right to become root. */
+  #ofTheApp(): number[] {
+    const { pid, wrappers } = this.options;
+    let roots = pid === null ? [] : [pid];
+    for (let level = 0; level < wrappers; level++) roots = roots.flatMap(childrenOf);
+    return roots.flatMap(processTree);
   }
 }
 

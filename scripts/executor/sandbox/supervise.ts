@@ -14,6 +14,8 @@ export interface Program {
   /** Files to open as descriptors 3 to 9. */
   descriptors?: { fd: number; mode: "<" | ">"; path: string }[];
   group?: ControlGroup;
+  /** How many processes stand before the app's first: the program and its first children. */
+  wrappers: number;
   watchMemory: boolean;
   /** The app's temporary directory as this process sees it, if the number of files in it is to be watched. */
   temporaryDir?: () => string | null;
@@ -89,6 +91,7 @@ export async function supervise(
     deadline = setTimeout(() => end.terminate("timeout", false), spec.limits.timeoutSeconds * 1000);
     stopMonitor = startMonitor({
       pid: Deno.build.os === "linux" ? child.pid : null,
+      wrappers: program.wrappers,
       outputDir: spec.outputDir,
       limits: spec.limits,
       watchMemory: program.watchMemory,

@@ -141,6 +141,7 @@ export class TrustedSandbox implements Sandbox {
           cwd: spec.appDir,
           uid,
           group,
+          wrappers: 0,
           watchMemory: group === undefined,
           askToEnd: (pid) => {
             Deno.kill(pid, "SIGTERM");
