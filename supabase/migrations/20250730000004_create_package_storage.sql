@@ -133,6 +133,8 @@ as $$
     join public.packages p on p.id = v.package_id
     where (f.size > s.inline_limit_bytes) = (f.content is not null) and private.is_rolled_out(v.id, s.move_percentage)
   ) w
+  -- By chance, so that what cannot be moved, being damaged, holds nothing up for ever.
+  order by random()
   limit least(greatest(p_limit, 0), 100)
 $$;
 
@@ -188,7 +190,8 @@ as $$
   select v.id, v.company_id, p.namespace, p.name, v.version, v.sha256, v.yaml_content, v.storage_path
   from public.package_versions v join public.packages p on p.id = v.package_id
   where v.dependencies_parsed_at is null
-  order by v.created_at
+  -- By chance, so that what cannot be read, being damaged, holds nothing up for ever.
+  order by random()
   limit least(greatest(p_limit, 0), 500)
 $$;
 
@@ -200,7 +203,7 @@ stable
 security invoker
 set search_path = ''
 as $$ select * from private.list_unparsed_package_versions($1) $$;
-comment on function public.list_unparsed_package_versions is 'For the service: versions whose dependencies are not known yet, oldest first.';
+comment on function public.list_unparsed_package_versions is 'For the service: versions whose dependencies are not known yet, some of them, in no order.';
 
 grant execute on function
   private.package_settings(), public.package_settings(),

@@ -120,6 +120,50 @@ test("the background job moves content either way, for the part that is rolled o
   }
 });
 
+test("content that is damaged stays where it is, is reported, and holds up no other", async () => {
+  const space = await claimNamespace(world());
+  const names = ["bad-1", "bad-2", "bad-3", "good"];
+  const more = text(110 * KIB);
+  for (const name of names) {
+    await publishPackage(world(), { id: `${space}/${name}`, version: "1.0.0", more });
+  }
+  const write = async (name: string, content: string) => {
+    const { storage_path } = await row(space, name);
+    const { error } = await world().service.storage.from("packages")
+      .update(storage_path, new Blob([content]), { contentType: "text/yaml" });
+    assertEquals(error, null);
+  };
+  for (const name of names.slice(0, 3)) await write(name, "tampered");
+  try {
+    await settings({ inline_limit_bytes: 200 * KIB, move_percentage: 100 });
+    const errors: string[] = [];
+    await until(async () => {
+      errors.push(...(await runJob("move", 1)).body.errors);
+      return await place(space, "good") === "row";
+    }, "the good one is moved");
+    await until(async () => {
+      errors.push(...(await runJob("move", 1)).body.errors);
+      return errors.length > 0;
+    }, "a damaged one is reported");
+    assert(errors.every((error) => /checksum/.test(error)), errors.join("\n"));
+    assertEquals(await Promise.all(names.map((name) => place(space, name))), [
+      ...["storage", "storage", "storage"],
+      "row",
+    ]);
+    // Once they are as they were, they go where they belong.
+    for (const name of names.slice(0, 3)) {
+      await write(name, yamlOf({ id: `${space}/${name}`, version: "1.0.0", more }));
+    }
+    await until(async () => !(await runJob("move", 10)).body.more, "nothing is left to move");
+    assertEquals(
+      new Set(await Promise.all(names.map((name) => place(space, name)))),
+      new Set(["row"]),
+    );
+  } finally {
+    await settings({ inline_limit_bytes: 100 * KIB, move_percentage: 0 });
+  }
+});
+
 /** The stack's API, in which a part can be switched off. */
 function startProxy(): { url: string; down: { storage: boolean }; stop(): Promise<void> } {
   const down = { storage: false };
