@@ -190,6 +190,9 @@ as $$
 begin
   if tg_op = 'INSERT' then
     perform private.join_queue(new);
+    if current_setting('request.headers', true) like '%"x-idempotency-key"%' then
+      perform private.remember_creation(new.id::text);
+    end if;
   else
     perform private.leave_queue(old);
   end if;

@@ -68,6 +68,7 @@ declare
   run_at constant timestamptz := coalesce(p_run_after, now());
   run_lane integer;
   run_version text;
+  setting text; -- takes what set_config answers: "perform" costs a statement, an assignment does not
   is_service constant boolean := private.is_service();
   run_type_is_unknown constant boolean := coalesce(p_run_type not in ('manual', 'cron', 'webhook', 'test'), true);
 begin
@@ -106,10 +107,30 @@ begin
       return run;
     end if;
   end if;
-  run_lane := private.enter_queue(p_company_id, 1, run_at <= now());
-  run_version := private.resolve_run_version(p_app_id, p_company_id, p_version, p_run_type);
 
-  perform set_config('stowage.queue', 'on', true);
+  -- Most ask for the newest version of an app that is assigned to them, and their company has room and work already.
+  -- That is one statement each; whatever else there is, the functions below know.
+  if p_version is null and p_run_type <> 'cron' then
+    select (
+      select v.version from public.app_versions v
+      where v.app_id = p_app_id and v.status = 'published' order by v.version_key desc limit 1)
+    into run_version
+    from public.applications a join public.app_assignments s on s.app_id = a.id
+    where a.id = p_app_id and a.status = 'active' and s.app_id = p_app_id and s.company_id = p_company_id
+    for share of a for key share of s;
+  end if;
+  update private.company_lanes set queue_credit = queue_credit - 1
+  where company_id = p_company_id and queue_credit > 0
+    and (is_ready or parked_until is not null or run_at > now())
+  returning lane into run_lane;
+  if not found then
+    run_lane := private.enter_queue(p_company_id, 1, run_at <= now());
+  end if;
+  if run_version is null then
+    run_version := private.resolve_run_version(p_app_id, p_company_id, p_version, p_run_type);
+  end if;
+
+  setting := set_config('stowage.queue', 'on', true);
   insert into public.app_runs (
     app_id, company_id, version, run_type, config, priority, run_after, idempotency_key, max_attempts, retry_failures,
     retry_of, requested_by)
@@ -117,13 +138,16 @@ begin
     p_app_id, p_company_id, run_version, p_run_type, p_config, p_priority, run_at, p_idempotency_key, p_max_attempts,
     coalesce(p_retry_failures, false), p_retry_of, case when not is_service then auth.uid() end)
   returning * into run;
-  perform set_config('stowage.queue', '', true);
+  setting := set_config('stowage.queue', '', true);
   -- Most keep these rules, which are the only ones left that what was asked for can break.
   if pg_column_size(p_config) > 65536 or p_idempotency_key is not null or run_type_is_unknown then
     perform private.check_run(run);
   end if;
   insert into private.live_runs (lane, is_due, rank, run_after, run_id)
   values (run_lane, run_at <= now(), -p_priority, run_at, run.id);
+  if current_setting('request.headers', true) like '%"x-idempotency-key"%' then
+    perform private.remember_creation(run.id::text);
+  end if;
   return run;
 end;
 $$;
@@ -168,18 +192,35 @@ declare
   requests private.run_request[];
   request private.run_request;
   is_service constant boolean := private.is_service();
-  companies uuid[] := '{}';
+  companies constant uuid[] := case when not is_service then private.my_company_ids() end;
+  broken record;
   company record;
   run public.app_runs;
+  -- Runs of one call have ids that follow each other: they go to one place of each index, and are claimed in this order.
+  first_part constant text := left(gen_random_uuid()::text, 24);
   ids uuid[];
+  setting text;
 begin
   if p_runs is null or jsonb_typeof(p_runs) <> 'array' or jsonb_array_length(p_runs) not between 1 and 10000 then
     perform private.raise_error('SW001', 'runs takes an array of 1 to 10000 requests.', 'runs');
   end if;
   requests := array(select r from jsonb_populate_recordset(defaults, p_runs) r);
 
+  -- One look at all of them, for what any of them breaks.
+  select
+    bool_or(r.idempotency_key is not null) as has_keys,
+    bool_or(not is_service and (r.company_id is null or r.company_id <> all (companies))) as company_id,
+    bool_or(not is_service and coalesce(r.run_type not in ('manual', 'test'), true)) as users_run_type,
+    bool_or(coalesce(jsonb_typeof(r.config) <> 'object', true)) as config,
+    bool_or(coalesce(r.priority not between -100 and 100, true)) as priority,
+    bool_or(coalesce(r.max_attempts not between 1 and 25, true)) as max_attempts,
+    bool_or(coalesce(r.run_type not in ('manual', 'cron', 'webhook', 'test'), true)) as run_type,
+    bool_or(pg_column_size(r.config) > 524288) as config_size
+  into broken
+  from unnest(requests) r;
+
   -- One with a key is either new or not: that is asked one by one.
-  if exists (select from unnest(requests) r where r.idempotency_key is not null) then
+  if broken.has_keys then
     foreach request in array requests loop
       run := private.request_app_run(
         request.app_id, request.company_id, request.version, request.run_type, request.config, request.priority,
@@ -189,28 +230,25 @@ begin
     return ids;
   end if;
 
-  if not is_service then
-    companies := private.my_company_ids();
-    if exists (select from unnest(requests) r where r.company_id is null or r.company_id <> all (companies)) then
-      perform private.raise_error('SW002', 'There is no such company among yours.', 'company_id');
-    end if;
-    if exists (select from unnest(requests) r where coalesce(r.run_type not in ('manual', 'test'), true)) then
-      perform private.raise_error('SW001', 'run_type takes manual or test.', 'run_type');
-    end if;
+  if broken.company_id then
+    perform private.raise_error('SW002', 'There is no such company among yours.', 'company_id');
   end if;
-  if exists (select from unnest(requests) r where r.config is null or jsonb_typeof(r.config) <> 'object') then
+  if broken.users_run_type then
+    perform private.raise_error('SW001', 'run_type takes manual or test.', 'run_type');
+  end if;
+  if broken.config then
     perform private.raise_error('SW001', 'config must be a JSON object.', 'config');
   end if;
-  if exists (select from unnest(requests) r where coalesce(r.priority, 1000) not between -100 and 100) then
+  if broken.priority then
     perform private.raise_error('SW001', 'priority takes -100 to 100.', 'priority');
   end if;
-  if exists (select from unnest(requests) r where coalesce(r.max_attempts, 0) not between 1 and 25) then
+  if broken.max_attempts then
     perform private.raise_error('SW001', 'max_attempts takes 1 to 25.', 'max_attempts');
   end if;
-  if exists (select from unnest(requests) r where coalesce(r.run_type not in ('manual', 'cron', 'webhook', 'test'), true)) then
+  if broken.run_type then
     perform private.raise_error('SW001', 'run_type takes manual, cron, webhook or test.', 'run_type');
   end if;
-  if exists (select from unnest(requests) r where pg_column_size(r.config) > 524288) then
+  if broken.config_size then
     perform private.raise_error('SW001', 'config takes at most 512 KiB.', 'config');
   end if;
 
@@ -222,7 +260,7 @@ begin
     perform private.enter_queue(company.id, company.runs, company.is_due);
   end loop;
 
-  perform set_config('stowage.queue', 'on', true);
+  setting := set_config('stowage.queue', 'on', true);
   with kinds as materialized (
     select k.*, l.lane,
       private.resolve_run_version(k.app_id, k.company_id, k.wanted, k.run_type) as version
@@ -230,7 +268,8 @@ begin
     join private.company_lanes l on l.company_id = k.company_id
   ),
   asked as materialized (
-    select gen_random_uuid() as id, k.lane, k.version as run_version, coalesce(r.run_after, now()) as run_at, r.*
+    select (first_part || lpad(to_hex(r.ordinality), 12, '0'))::uuid as id, k.lane, k.version as run_version,
+      coalesce(r.run_after, now()) as run_at, r.*
     from unnest(requests) with ordinality as r
     join kinds k on k.app_id = r.app_id and k.company_id = r.company_id and k.run_type = r.run_type
       and k.wanted is not distinct from r.version
@@ -247,7 +286,10 @@ begin
     select lane, run_at <= now(), -priority, run_at, id from asked
   )
   select array_agg(id order by ordinality) into ids from asked;
-  perform set_config('stowage.queue', '', true);
+  setting := set_config('stowage.queue', '', true);
+  if current_setting('request.headers', true) like '%"x-idempotency-key"%' then
+    perform private.remember_creation(ids[1]::text);
+  end if;
   return ids;
 end;
 $$;

@@ -53,8 +53,8 @@ set search_path = ''
 return coalesce(auth.uid(), '00000000-0000-0000-0000-000000000000');
 comment on function private.api_caller is 'Who is asking, for what is kept by caller; zeros for the service.';
 
-create function private.remember_api_creation()
-returns trigger
+create function private.remember_creation(p_resource_id text)
+returns void
 language plpgsql
 security definer -- what is remembered is nobody's to write
 set search_path = ''
@@ -75,11 +75,24 @@ begin
   insert into private.api_creations (caller, idempotency_key, fingerprint, resource_id)
   values (
     private.api_caller(), request_headers ->> 'x-idempotency-key', coalesce(request_headers ->> 'x-idempotency-fingerprint', '-'),
-    to_jsonb(new) ->> tg_argv[0])
+    p_resource_id)
   on conflict do nothing;
   if not found then
     perform private.raise_error('SW052', 'This idempotency key has been used.', 'idempotency_key');
   end if;
+end;
+$$;
+comment on function private.remember_creation is
+  'For a request with the header x-idempotency-key: this is what it created. Error: SW052.';
+
+create function private.remember_api_creation()
+returns trigger
+language plpgsql
+security definer -- what is remembered is nobody's to write
+set search_path = ''
+as $$
+begin
+  perform private.remember_creation(to_jsonb(new) ->> tg_argv[0]);
   return null;
 end;
 $$;
@@ -100,9 +113,7 @@ create trigger remember_api_creation after insert on public.app_builds
   for each row when (current_setting('request.headers', true) like '%"x-idempotency-key"%')
   execute function private.remember_api_creation('id');
 
-create trigger remember_api_creation after insert on public.app_runs
-  for each row when (current_setting('request.headers', true) like '%"x-idempotency-key"%')
-  execute function private.remember_api_creation('id');
+-- Not on app_runs: the functions of the queue remember themselves, since the condition is read again in each statement.
 
 create trigger remember_api_creation after insert on public.app_cron_schedules
   for each row when (current_setting('request.headers', true) like '%"x-idempotency-key"%')

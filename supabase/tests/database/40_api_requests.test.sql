@@ -1,7 +1,7 @@
 -- What the HTTP API relies on: idempotency keys, counted requests, and files taken out of drafts.
 begin;
 \ir tests.inc
-select plan(53);
+select plan(56);
 
 -- Idempotency keys. A request comes with headers, as PostgREST shows them.
 
@@ -62,15 +62,27 @@ select pg_temp.send('c5', 'f');
 select pg_temp.allows('publisher owner', $$ select create_app_webhook('{private app}', '{publisher company}', 'Hook') $$, 'creates a webhook');
 select pg_temp.send('c6', 'f');
 select pg_temp.allows('customer owner', $$ insert into app_assignments (app_id, company_id) values ('{public app}', '{customer company}') $$, 'assigns');
+select pg_temp.send('c7', 'f');
+select pg_temp.allows('superadmin', $$ insert into app_runs (app_id, company_id) values ('{private app}', '{customer company}') $$, 'adds a run');
+select pg_temp.send('c8', 'f');
+select pg_temp.allows('customer owner', $$
+  select request_app_runs('[
+    {"app_id": "{private app}", "company_id": "{customer company}", "config": {"n": 1}},
+    {"app_id": "{private app}", "company_id": "{customer company}", "config": {"n": 2}}]') $$, 'asks for two runs', 2);
+select pg_temp.refuses('customer owner', $$ select request_app_run('{private app}', '{customer company}') $$, 'SW052',
+  'This idempotency key has been used.', 'asks for no run under the key of another call', 'idempotency_key');
 select pg_temp.plain();
 select results_eq($$
     select idempotency_key, resource_id from private.api_creations where idempotency_key like 'c_' order by 1 $$,
   $$ values ('c1', '7.0.0'),
     ('c2', (select id::text from app_builds where app_id = pg_temp.id('private app')::uuid)),
-    ('c3', (select id::text from app_runs where app_id = pg_temp.id('private app')::uuid)),
+    ('c3', (select id::text from app_runs where company_id = pg_temp.id('publisher company')::uuid and created_at = now())),
     ('c4', (select id::text from app_cron_schedules where app_id = pg_temp.id('private app')::uuid)),
     ('c5', (select id::text from app_webhooks where app_id = pg_temp.id('private app')::uuid)),
-    ('c6', pg_temp.id('customer company')) $$, 'each is remembered by what names it');
+    ('c6', pg_temp.id('customer company')),
+    ('c7', (select id::text from app_runs
+      where company_id = pg_temp.id('customer company')::uuid and created_at = now() and config = '{}')),
+    ('c8', (select id::text from app_runs where config = '{"n": 1}')) $$, 'each is remembered by what names it');
 select pg_temp.allows('service', $$ insert into app_builds (app_id, build_version) values ('{private app}', '1.0.0') $$, 'creates without a key');
 select is((select count(*) from private.api_creations where caller = '00000000-0000-0000-0000-000000000000'), 0::bigint, 'and nothing is remembered');
 select pg_temp.refuses('anonymous', $$ select find_api_creation('k', 'f') $$, '42501', 'permission denied for function find_api_creation',

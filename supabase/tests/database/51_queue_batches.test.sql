@@ -2,7 +2,7 @@
 -- narrow tables beside app_runs in step with it.
 begin;
 \ir tests.inc
-select plan(42);
+select plan(43);
 
 update app_runs set run_after = 'infinity' where status = 'pending';
 update app_runs set lease_expires_at = 'infinity' where status = 'running';
@@ -132,6 +132,15 @@ select is((select (answer #>> '{claimed,0,attempt}') from turns where turn = 4),
 update app_runs set status = 'failed' where id = (select (answer #>> '{claimed,0,id}')::uuid from turns where turn = 4);
 delete from app_runs where status = 'pending' and company_id = pg_temp.id('customer company')::uuid;
 select ok(pg_temp.queue_is_in_step(), 'an end and deletions reach the queue');
+
+-- Order
+
+update companies set max_queued_runs = 1000 where id = pg_temp.id('customer company')::uuid;
+select pg_temp.answers('customer member', $$
+  select array_agg(id order by ordinality) = array_agg(id order by id) from request_app_runs((
+    select jsonb_agg('{"app_id": "{private app}", "company_id": "{customer company}", "run_after": "infinity"}'::jsonb)
+    from generate_series(1, 20))) with ordinality as run (id, ordinality) $$,
+  'true', 'gets ids in the order of what was asked for');
 
 select * from finish();
 rollback;
