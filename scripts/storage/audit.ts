@@ -1,6 +1,7 @@
 /** Rows and objects compared, page by page, in memory that does not grow with either; and what can be done about it. */
 import { createHash } from "node:crypto";
 import { sweepDeletions } from "../../supabase/functions/_shared/object_deletions.ts";
+import { isMissingObject } from "../../supabase/functions/_shared/upstream_errors.ts";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
 import { answered, type Client } from "./project.ts";
 
@@ -31,12 +32,13 @@ export interface AuditReport {
   /** Findings that are as they were: nobody asked for repair, or it cannot be done. */
   left: number;
   deleted_objects: number;
+  /** What could not be looked at, or repaired, since the database or Storage did not do its part: each reason once. */
   errors: string[];
 }
 
 export interface AuditOptions {
   repair?: boolean;
-  /** Reads every file and build, and hashes it. */
+  /** Reads every file, build and package, and hashes it. */
   verifyChecksums?: boolean;
   /** Objects younger than this may belong to something under way. */
   minAgeSeconds: number;
@@ -47,8 +49,16 @@ export interface AuditOptions {
 
 type AuditedRow = Database["public"]["Functions"]["audit_storage_rows"]["Returns"][number];
 
-const BUCKETS = ["app-storage", "app-logs"];
-const SOURCES = ["app_storage", "app_builds", "app_outputs"] as const;
+const BUCKETS = ["app-storage", "app-logs", "packages"];
+const SOURCES = [
+  "app_storage",
+  "app_builds",
+  "app_build_logs",
+  "app_outputs",
+  "package_versions",
+  "package_files",
+] as const;
+type Source = typeof SOURCES[number];
 const PAGE = 500;
 const FIRST_ID = "00000000-0000-0000-0000-000000000000";
 
@@ -75,12 +85,16 @@ export async function auditStorage(client: Client, options: AuditOptions): Promi
   if (options.repair) {
     const swept = await sweepDeletions(client, Infinity);
     report.deleted_objects = swept.deleted;
-    report.errors = swept.errors;
+    for (const error of swept.errors) noteError(report, error);
   }
   return report;
 }
 
 type Note = (finding: Finding, done: boolean) => void;
+
+function noteError(report: AuditReport, message: string): void {
+  if (!report.errors.includes(message)) report.errors.push(message);
+}
 
 async function auditObjects(
   client: Client,
@@ -121,7 +135,7 @@ async function auditObjects(
 
 async function auditRows(
   client: Client,
-  source: typeof SOURCES[number],
+  source: Source,
   options: AuditOptions,
   report: AuditReport,
   note: Note,
@@ -136,23 +150,35 @@ async function auditRows(
       const found = await judge(client, source, row, options, report);
       if (!found) continue;
       const finding = { ...found, source, id: row.id, bucket: row.bucket_id, name: row.name };
-      if (!options.repair) {
-        note(finding, false);
-        continue;
-      }
-      const repair = answered(
-        await client.rpc("repair_storage_row", { source, id: row.id, problem: found.problem }),
-      );
-      note({ ...finding, repair }, repair !== "kept");
+      const repair = options.repair && await repairRow(client, source, row, found.problem, report);
+      note(repair ? { ...finding, repair } : finding, Boolean(repair) && repair !== "kept");
     }
     if (rows.length < page) return;
     after = rows.at(-1)!.id;
   }
 }
 
+/** What became of it; nothing if the database could not do it now, which is told. */
+async function repairRow(
+  client: Client,
+  source: Source,
+  row: AuditedRow,
+  problem: Problem,
+  report: AuditReport,
+): Promise<string | undefined> {
+  const { data, error } = await client.rpc("repair_storage_row", {
+    source,
+    id: row.id,
+    problem,
+    ...(row.checksum !== null && { checksum: row.checksum }),
+  });
+  if (!error) return data;
+  noteError(report, `${source} ${row.id} could not be repaired: ${error.message}`);
+}
+
 async function judge(
   client: Client,
-  source: typeof SOURCES[number],
+  source: Source,
   row: AuditedRow,
   { verifyChecksums }: AuditOptions,
   report: AuditReport,
@@ -165,30 +191,51 @@ async function judge(
     const detail = `${row.row_size} bytes in the row, ${row.object_size} in the object${kept}`;
     return { problem: row.problem, detail };
   }
-  if (!verifyChecksums || !row.checksum || source === "app_outputs") return undefined;
-  const actual = await checksumOf(client, row.bucket_id, row.name);
+  if (!verifyChecksums || !row.checksum) return undefined;
+  const actual = await checksumOf(client, row);
+  if ("error" in actual) {
+    noteError(report, `${row.bucket_id}/${row.name} could not be read: ${actual.error}`);
+    return undefined;
+  }
   report.checksums++;
-  if (actual === row.checksum) return undefined;
+  if (actual.checksum === row.checksum) return undefined;
   // The file may have been replaced, or have gone, while it was read.
-  const { data } = await client.from(source).select("checksum").eq("id", row.id).maybeSingle();
-  if (data?.checksum !== row.checksum) return undefined;
+  if (!await stillSays(client, source, row)) return undefined;
   return {
     problem: "checksum_mismatch",
-    detail: `${row.checksum} in the row, ${actual ?? "nothing"} in the object${kept}`,
+    detail: `${row.checksum} in the row, ${actual.checksum ?? "nothing"} in the object${kept}`,
   };
 }
 
-/** Of an object's bytes as they come; nothing if it cannot be read. */
+/**
+ * Of an object's bytes as they come: null if there is no such object. Whatever else Storage answers says nothing of the
+ * object, and nothing is done about that.
+ */
 async function checksumOf(
   client: Client,
-  bucket: string,
-  name: string,
-): Promise<string | undefined> {
-  const { data, error } = await client.storage.from(bucket).download(name).asStream();
-  if (error) return undefined;
-  const hash = createHash("sha256");
-  for await (const chunk of data as ReadableStream<Uint8Array>) hash.update(chunk);
-  return `sha256:${hash.digest("hex")}`;
+  { bucket_id, name }: AuditedRow,
+): Promise<{ checksum: string | null } | { error: string }> {
+  try {
+    const { data, error } = await client.storage.from(bucket_id).download(name).asStream();
+    if (error) return isMissingObject(error) ? { checksum: null } : { error: error.message };
+    const hash = createHash("sha256");
+    for await (const chunk of data as ReadableStream<Uint8Array>) hash.update(chunk);
+    return { checksum: `sha256:${hash.digest("hex")}` };
+  } catch (error) {
+    return { error: (error as Error).message };
+  }
+}
+
+/** Whether the row is there, and has the checksum that it had. */
+async function stillSays(client: Client, source: Source, row: AuditedRow): Promise<boolean> {
+  if (source === "package_versions" || source === "package_files") {
+    const { data } = await client.from(source).select("sha256").eq("id", row.id)
+      .eq("storage_path", row.name).maybeSingle();
+    return data !== null && `sha256:${data.sha256}` === row.checksum;
+  }
+  const table = source === "app_builds" ? source : "app_storage";
+  const { data } = await client.from(table).select("checksum").eq("id", row.id).maybeSingle();
+  return data?.checksum === row.checksum;
 }
 
 async function auditUsage(client: Client, { repair }: AuditOptions, note: Note): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * `npm run storage:retention [-- options]`: deletes what is older than the policies in `retention_policies` keep it, rows and
- * objects.
+ * objects, and what is of no more use (docs/storage.md).
  *
  *   --dry-run    say what would go, and delete nothing
  *   --limit N    rows, and objects, at most (default 10000)
@@ -18,7 +18,7 @@ function describe(report: RetentionReport): string[] {
   const lines = report.retired.map(({ kind, company_id, app_id, rows, objects, bytes }) =>
     `${kind.padEnd(20)} ${String(rows).padStart(7)} rows ${String(objects).padStart(7)} objects ${
       String(bytes).padStart(12)
-    } bytes  company ${company_id} app ${app_id}`
+    } bytes${company_id ? `  company ${company_id} app ${app_id}` : ""}`
   );
   if (lines.length === 0) lines.push("Nothing is older than it is kept.");
   if (report.dry_run) return [...lines, "Nothing was deleted: this was a dry run."];

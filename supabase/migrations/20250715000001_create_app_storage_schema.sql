@@ -47,6 +47,7 @@ create table public.app_builds (
   source_checksum text constraint app_builds_source_checksum_format check (source_checksum ~ '^sha256:[0-9a-f]{64}$'),
   build_config jsonb not null default '{}' constraint app_builds_build_config_object check (private.is_object(build_config)),
   build_logs text,
+  build_logs_size bigint constraint app_builds_build_logs_size_range check (build_logs_size >= 0),
   error_message text constraint app_builds_error_message_length check (length(error_message) <= 10000),
   build_after timestamptz not null default now(),
   attempt integer not null default 0,
@@ -81,6 +82,8 @@ comment on table public.app_builds is
 comment on column public.app_builds.build_path is 'Name of the packed build in the bucket app-storage: app_{appId}/builds/{id}/….';
 comment on column public.app_builds.build_logs is
   'Name of the log in the bucket app-logs: app_{appId}/builds/{id}/…. An object, so that only the publisher reads it.';
+comment on column public.app_builds.build_logs_size is
+  'Bytes of the log in the bucket, measured whenever the build changes its status; null while there is none.';
 comment on column public.app_builds.file_size is 'Bytes of the packed build.';
 comment on column public.app_builds.checksum is 'sha256:<64 hexadecimal digits> of the packed build.';
 comment on column public.app_builds.source_checksum is

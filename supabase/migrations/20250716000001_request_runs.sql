@@ -14,6 +14,7 @@ begin
   if not found then
     perform private.raise_error('SW002', 'There is no such company among yours.', 'company_id');
   end if;
+  perform private.require_room(p_company_id, 'company_id');
   select lane into queue_lane from private.company_lanes where company_id = p_company_id for no key update;
   select count(*) into queued
   from (select from private.live_runs where lane = queue_lane and not is_held limit max_queued) waiting;
@@ -29,7 +30,7 @@ begin
 end;
 $$;
 comment on function private.count_queue is
-  'Counts the waiting runs of the company again, for so many more. Errors: SW002 (company_id), SW041 (company_id).';
+  'Counts the waiting runs of the company again, for so many more. Errors: SW002, SW041, SW113 (company_id).';
 
 create function private.enter_queue(p_company_id uuid, p_runs integer, p_is_due boolean)
 returns integer
@@ -51,7 +52,7 @@ begin
 end;
 $$;
 comment on function private.enter_queue is
-  'Makes room in the queue of the company, which takes turns from here on, and returns its lane. Errors: SW002, SW041.';
+  'Makes room in the queue of the company, which takes turns from here on, and returns its lane. Errors: SW002, SW041, SW113.';
 
 create function private.request_app_run(
   p_app_id uuid, p_company_id uuid, p_version text, p_run_type text, p_config jsonb, p_priority integer,

@@ -11,19 +11,19 @@ create table public.app_cron_skips (
   last_due_at timestamptz not null,
   due_count integer constraint app_cron_skips_due_count_range check (due_count > 0),
   reason text not null constraint app_cron_skips_reason check (
-    reason in ('missed', 'too_late', 'overlap', 'queue_full', 'not_runnable', 'invalid', 'failed')),
+    reason in ('missed', 'too_late', 'overlap', 'queue_full', 'storage_full', 'not_runnable', 'invalid', 'failed')),
   message text not null constraint app_cron_skips_message_length check (length(message) <= 2000),
   created_at timestamptz not null default now(),
   constraint app_cron_skips_due_at_key unique (schedule_id, first_due_at),
   constraint app_cron_skips_due_at_order check (first_due_at <= last_due_at)
 );
 comment on table public.app_cron_skips is
-  'Due times of schedules that were not run, and why. Written by enqueue_due_app_runs; kept until the schedule is deleted.';
+  'Due times of schedules that were not run, and why. Written by enqueue_due_app_runs; kept as retention_policies say.';
 comment on column public.app_cron_skips.due_count is
   'How many due times there were from first_due_at to last_due_at; null where there were more than are counted.';
 comment on column public.app_cron_skips.reason is
   'missed: nothing ticked, and missed_policy skipped it. too_late: later than max_lateness. overlap: the run before was '
-  'unfinished. queue_full, not_runnable: the run was refused (SW041, SW040). invalid: the expression or time zone is not '
+  'unfinished. queue_full, storage_full, not_runnable: the run was refused (SW041, SW113, SW040). invalid: the expression or time zone is not '
   'understood any more, and the schedule was switched off. failed: any other refusal.';
 
 -- As app_runs_config_object: what no run would take is refused before it is due.
@@ -189,7 +189,7 @@ exception
   when others then
     code := sqlstate;
     return query select null::uuid, false,
-      case code when 'SW041' then 'queue_full' when 'SW040' then 'not_runnable' else 'failed' end,
+      case code when 'SW041' then 'queue_full' when 'SW113' then 'storage_full' when 'SW040' then 'not_runnable' else 'failed' end,
       case when code like 'SW%' then sqlerrm else format('%s (%s)', sqlerrm, code) end;
 end;
 $$;

@@ -63,7 +63,7 @@ create table public.app_webhook_deliveries (
   company_id uuid not null references public.companies (id) on delete cascade,
   run_id uuid references public.app_runs (id) on delete set null,
   outcome text not null constraint app_webhook_deliveries_outcome check (
-    outcome in ('enqueued', 'queue_full', 'not_runnable', 'failed')),
+    outcome in ('enqueued', 'queue_full', 'storage_full', 'not_runnable', 'failed')),
   message text constraint app_webhook_deliveries_message_length check (length(message) <= 2000),
   body_size integer not null constraint app_webhook_deliveries_body_size_range check (body_size >= 0),
   received_count integer not null default 1
@@ -77,7 +77,7 @@ create table public.app_webhook_deliveries (
 comment on table public.app_webhook_deliveries is
   'What came of deliveries whose signature was right, one row an id however often it came. Written by receive_app_webhook.';
 comment on column public.app_webhook_deliveries.outcome is
-  'enqueued: run_id is its run. queue_full, not_runnable: the run was refused (SW041, SW040). failed: any other refusal. '
+  'enqueued: run_id is its run. queue_full, storage_full, not_runnable: the run was refused (SW041, SW113, SW040). failed: any other refusal. '
   'What was refused is tried again when the sender repeats it.';
 comment on column public.app_webhook_deliveries.body_size is 'Bytes.';
 
@@ -458,7 +458,7 @@ begin
       raise;
     when others then
       code := sqlstate;
-      outcome := case code when 'SW041' then 'queue_full' when 'SW040' then 'not_runnable' else 'failed' end;
+      outcome := case code when 'SW041' then 'queue_full' when 'SW113' then 'storage_full' when 'SW040' then 'not_runnable' else 'failed' end;
       message := left(case when code like 'SW%' then sqlerrm else format('%s (%s)', sqlerrm, code) end, 2000);
   end;
   insert into public.app_webhook_deliveries as d (webhook_id, delivery_id, company_id, run_id, outcome, message, body_size)
@@ -482,7 +482,7 @@ comment on function public.receive_app_webhook is
   'signatures is right, it becomes a run, once an id, whose config has the key webhook: {id, delivery_id, timestamp, headers, '
   'payload, payload_encoding (json, text, base64)}. Outcomes: enqueued, repeated (run_id is the earlier run); unverified '
   '(unknown webhook, inactive, or wrong signature); stale (not within five minutes); rate_limited (retry_after: seconds), '
-  'queue_full, not_runnable, failed (message). Errors: SW001 (a named input).';
+  'queue_full, storage_full, not_runnable, failed (message). Errors: SW001 (a named input).';
 
 grant execute on function
   private.receive_app_webhook(uuid, text, text, text, text, jsonb),

@@ -26,6 +26,7 @@ begin
   if not found then
     return new;
   end if;
+  perform private.require_room(publisher.id, 'app_id');
   select count(*) into queued from (
     select from public.app_builds b join public.applications a on a.id = b.app_id
     where a.publisher_company_id = publisher.id and b.build_status = 'pending'

@@ -1,13 +1,17 @@
--- What a company uses of its storage: files and builds of the apps that it publishes, logs and outputs of its runs, and
--- what uploads under way were promised. Triggers note each change in a journal, in the transaction of the change itself, so
--- that no crash comes between; usage is the journal's sum. Entries are only ever added, so that nobody waits for anybody;
--- begin_app_upload alone checks the quota, under a lock on the company.
+-- What a company uses of its storage: files and builds, with their logs, of the apps that it publishes, logs and outputs of
+-- its runs, its packages, and what uploads under way were promised. Triggers note each change in a journal, in the
+-- transaction of the change itself, so that no crash comes between; usage is the journal's sum. Entries are only ever added,
+-- so that nobody waits for anybody.
+--
+-- Uploads and packages that do not fit are refused, exactly, under a lock on the company. What a run or a build makes is
+-- kept whatever the quota says, but a company that has come to use more asks for no more of them until there is room.
 
 -- Tables. Nobody is granted them.
 
 create table private.storage_usage (
   company_id uuid not null references public.companies (id) on delete cascade,
-  kind text not null constraint storage_usage_kind check (kind in ('files', 'builds', 'outputs', 'uploads')),
+  kind text not null constraint storage_usage_kind check (
+    kind in ('files', 'builds', 'outputs', 'packages', 'uploads')),
   bytes bigint not null,
   objects bigint not null,
   primary key (company_id, kind)
@@ -17,7 +21,8 @@ comment on table private.storage_usage is 'The sum of the journal''s entries tha
 create table private.storage_changes (
   id bigint generated always as identity primary key,
   company_id uuid not null references public.companies (id) on delete cascade,
-  kind text not null constraint storage_changes_kind check (kind in ('files', 'builds', 'outputs', 'uploads')),
+  kind text not null constraint storage_changes_kind check (
+    kind in ('files', 'builds', 'outputs', 'packages', 'uploads')),
   bytes bigint not null,
   objects bigint not null
 );
@@ -44,7 +49,15 @@ returns bigint
 language sql
 immutable
 set search_path = ''
-return case when build.build_path is null then 0 else coalesce(build.file_size, 0) end;
+return case when build.build_path is null then 0 else coalesce(build.file_size, 0) end + coalesce(build.build_logs_size, 0);
+
+create function private.build_objects(build public.app_builds)
+returns integer
+language sql
+immutable
+set search_path = ''
+return (build.build_path is not null)::integer + (build.build_logs_size is not null)::integer;
+comment on function private.build_objects is 'The package and the log, as far as they are there.';
 
 create function private.is_open(upload public.app_uploads)
 returns boolean
@@ -85,20 +98,28 @@ as $$
 $$;
 
 create function private.fold_storage_changes(p_company_id uuid)
-returns void
-language sql
+returns boolean
+language plpgsql
 security definer -- the journal is nobody's to write
 set search_path = ''
 as $$
+begin
+  -- Another one that folds is enough, and nobody waits for it.
+  if not pg_try_advisory_xact_lock(hashtext('stowage.storage_usage'), hashtext(p_company_id::text)) then
+    return false;
+  end if;
   with folded as (
     delete from private.storage_changes where company_id = p_company_id returning kind, bytes, objects
   )
   insert into private.storage_usage as u (company_id, kind, bytes, objects)
   select p_company_id, kind, sum(bytes), sum(objects) from folded group by kind
-  on conflict (company_id, kind) do update set bytes = u.bytes + excluded.bytes, objects = u.objects + excluded.objects
+  on conflict (company_id, kind) do update set bytes = u.bytes + excluded.bytes, objects = u.objects + excluded.objects;
+  return true;
+end;
 $$;
 comment on function private.fold_storage_changes is
-  'Keeps the journal short, in one statement: whoever adds up both tables meanwhile gets the same sum.';
+  'Keeps the journal short, in one statement: whoever adds up both tables meanwhile gets the same sum. False if another '
+  'transaction is at it.';
 
 create function private.storage_used(p_company_id uuid)
 returns table (kind text, bytes bigint, objects bigint)
@@ -115,6 +136,67 @@ as $$
   ) entries
   group by kind
 $$;
+
+create function private.is_storage_full(company public.companies)
+returns boolean
+language sql
+stable
+security definer -- reads the journal
+set search_path = ''
+as $$
+  -- What uploads were promised fits, and may never come.
+  select coalesce(sum(u.bytes) > company.storage_quota_bytes or sum(u.objects) > company.storage_quota_objects, false)
+  from private.storage_used(company.id) u where u.kind <> 'uploads'
+$$;
+comment on function private.is_storage_full is 'More is stored for the company than its quota, of bytes or of objects, allows.';
+
+create function private.settle_storage()
+returns trigger
+language plpgsql
+security definer -- the journal and the lanes are nobody's to write
+set search_path = ''
+as $$
+declare
+  company public.companies;
+begin
+  if not private.fold_storage_changes(new.company_id) then
+    return null;
+  end if;
+  select * into company from public.companies where id = new.company_id;
+  if private.is_storage_full(company) then
+    -- The next request counts again, and is refused. One that is counting at this moment is not waited for.
+    update private.company_lanes set queue_credit = 0
+    where lane in (
+      select lane from private.company_lanes where company_id = new.company_id and queue_credit > 0
+      for no key update skip locked);
+  end if;
+  return null;
+end;
+$$;
+comment on function private.settle_storage is
+  'Folds the journal of a company, and takes away what it may still ask of the queue when it is full. Now and then is enough: '
+  'for every large entry, and one in a few dozen of the others.';
+
+create trigger settle after insert on private.storage_changes
+  for each row when (new.kind <> 'uploads' and (new.bytes >= 1048576 or new.id % 64 = 0))
+  execute function private.settle_storage();
+
+create function private.change_storage_quota()
+returns trigger
+language plpgsql
+security definer -- lanes are nobody's to write
+set search_path = ''
+as $$
+begin
+  update private.company_lanes set queue_credit = 0 where company_id = new.id;
+  return null;
+end;
+$$;
+
+create trigger change_storage_quota after update on public.companies
+  for each row when (
+    (old.storage_quota_bytes, old.storage_quota_objects) is distinct from (new.storage_quota_bytes, new.storage_quota_objects))
+  execute function private.change_storage_quota();
 
 -- Triggers
 
@@ -221,11 +303,11 @@ begin
   for share;
   if tg_op <> 'DELETE' then
     bytes := private.build_bytes(new);
-    objects := (new.build_path is not null)::integer;
+    objects := private.build_objects(new);
   end if;
   if tg_op <> 'INSERT' then
     bytes := bytes - private.build_bytes(old);
-    objects := objects - (old.build_path is not null)::integer;
+    objects := objects - private.build_objects(old);
   end if;
   perform private.note_storage_change(company_id, 'builds', bytes, objects);
   return null;
@@ -233,16 +315,38 @@ end;
 $$;
 
 create trigger account_added after insert on public.app_builds
-  for each row when (new.build_path is not null)
+  for each row when (new.build_path is not null or new.build_logs_size is not null)
   execute function private.account_build();
 
 create trigger account_changed after update on public.app_builds
-  for each row when ((old.build_path, old.file_size) is distinct from (new.build_path, new.file_size))
+  for each row when (
+    (old.build_path, old.file_size, old.build_logs_size) is distinct from (new.build_path, new.file_size, new.build_logs_size))
   execute function private.account_build();
 
 create trigger account_removed after delete on public.app_builds
-  for each row when (old.build_path is not null)
+  for each row when (old.build_path is not null or old.build_logs_size is not null)
   execute function private.account_build();
+
+-- Executors send the log before they say how the build ended, and those that die have sent what they had: what is there is
+-- measured, so that nobody has to be believed.
+create function private.measure_build_log()
+returns trigger
+language plpgsql
+security definer -- looks at the object whatever the caller sees
+set search_path = ''
+as $$
+begin
+  if new.build_logs is not null then
+    new.build_logs_size := (
+      select (o.metadata ->> 'size')::bigint from storage.objects o where o.bucket_id = 'app-logs' and o.name = new.build_logs);
+  end if;
+  return new;
+end;
+$$;
+
+create trigger measure_build_log before update on public.app_builds
+  for each row when (old.build_status <> new.build_status)
+  execute function private.measure_build_log();
 
 -- One statement, since executors write outputs often.
 create function private.account_outputs()
@@ -323,7 +427,7 @@ begin
     select 'files' as kind, coalesce(sum(file_size), 0)::bigint as bytes, count(*) as objects
     from public.app_storage where app_id = new.id
     union all
-    select 'builds', coalesce(sum(private.build_bytes(b)), 0)::bigint, count(build_path)
+    select 'builds', coalesce(sum(private.build_bytes(b)), 0)::bigint, coalesce(sum(private.build_objects(b)), 0)
     from public.app_builds b where app_id = new.id
   loop
     perform private.note_storage_change(old.publisher_company_id, entry.kind, -entry.bytes, -entry.objects);
@@ -346,7 +450,7 @@ select a.publisher_company_id, 'files', sum(f.file_size), count(*)
 from public.app_storage f join public.applications a on a.id = f.app_id
 group by a.publisher_company_id
 union all
-select a.publisher_company_id, 'builds', sum(private.build_bytes(b)), count(b.build_path)
+select a.publisher_company_id, 'builds', sum(private.build_bytes(b)), sum(private.build_objects(b))
 from public.app_builds b join public.applications a on a.id = b.app_id
 group by a.publisher_company_id
 union all
@@ -358,7 +462,28 @@ from public.app_uploads u where status in ('pending', 'verifying') group by comp
 
 -- Functions
 
-create function private.require_storage(company public.companies, p_bytes bigint, p_objects bigint)
+create function private.require_room(p_company_id uuid, p_field text)
+returns void
+language plpgsql
+security definer -- reads the journal
+set search_path = ''
+as $$
+declare
+  company public.companies;
+begin
+  select * into company from public.companies where id = p_company_id;
+  if private.is_storage_full(company) then
+    perform private.raise_error('SW113', (
+      select format(
+        'The company''s storage is full: %s of %s bytes and %s of %s objects are in use. Delete something, or ask for more.',
+        sum(u.bytes), company.storage_quota_bytes, sum(u.objects), company.storage_quota_objects)
+      from private.storage_used(p_company_id) u where u.kind <> 'uploads'), p_field);
+  end if;
+end;
+$$;
+comment on function private.require_room is 'A company that stores more than its quota asks for no more runs and builds. Error: SW113.';
+
+create function private.require_storage(company public.companies, p_bytes bigint, p_objects bigint, p_field text default 'file_size')
 returns void
 language plpgsql
 security definer -- reads the journal, and ends uploads whose time is over
@@ -377,12 +502,12 @@ begin
   if p_bytes > 0 and used_bytes + p_bytes > company.storage_quota_bytes then
     perform private.raise_error('SW030',
       format('The company''s storage quota is %s bytes, of which %s are in use: %s more do not fit.',
-        company.storage_quota_bytes, used_bytes, p_bytes), 'file_size');
+        company.storage_quota_bytes, used_bytes, p_bytes), p_field);
   end if;
   if p_objects > 0 and used_objects + p_objects > company.storage_quota_objects then
     perform private.raise_error('SW060',
       format('The company''s storage quota is %s objects, of which %s are in use: %s more does not fit.',
-        company.storage_quota_objects, used_objects, p_objects), 'file_size');
+        company.storage_quota_objects, used_objects, p_objects), p_field);
   end if;
 end;
 $$;
@@ -392,7 +517,7 @@ comment on function private.require_storage is
 create function private.company_storage_usage(p_company_id uuid)
 returns table (
   company_id uuid, quota_bytes bigint, quota_objects bigint, used_bytes bigint, used_objects bigint, file_bytes bigint,
-  build_bytes bigint, output_bytes bigint, upload_bytes bigint)
+  build_bytes bigint, output_bytes bigint, package_bytes bigint, upload_bytes bigint)
 language sql
 stable
 security definer -- reads the journal
@@ -403,6 +528,7 @@ as $$
     coalesce(sum(u.bytes) filter (where u.kind = 'files'), 0)::bigint,
     coalesce(sum(u.bytes) filter (where u.kind = 'builds'), 0)::bigint,
     coalesce(sum(u.bytes) filter (where u.kind = 'outputs'), 0)::bigint,
+    coalesce(sum(u.bytes) filter (where u.kind = 'packages'), 0)::bigint,
     coalesce(sum(u.bytes) filter (where u.kind = 'uploads'), 0)::bigint
   from public.companies c
   left join lateral private.storage_used(c.id) u on true
@@ -415,29 +541,32 @@ $$;
 create function public.company_storage_usage(company_id uuid default null)
 returns table (
   company_id uuid, quota_bytes bigint, quota_objects bigint, used_bytes bigint, used_objects bigint, file_bytes bigint,
-  build_bytes bigint, output_bytes bigint, upload_bytes bigint)
+  build_bytes bigint, output_bytes bigint, package_bytes bigint, upload_bytes bigint)
 language sql
 stable
 security invoker
 set search_path = ''
 as $$ select * from private.company_storage_usage($1) $$;
 comment on function public.company_storage_usage is
-  'What the companies of the caller, or one of them, use of their storage quota: in all, and by what it is. upload_bytes are '
-  'promised to uploads under way.';
+  'What the companies of the caller, or one of them, use of their storage quota: in all, and by what it is. Builds and outputs '
+  'include logs. upload_bytes are promised to uploads under way.';
 
 create function private.check_storage_usage()
 returns table (company_id uuid, kind text, noted_bytes bigint, actual_bytes bigint, noted_objects bigint, actual_objects bigint)
-language sql
+language plpgsql -- packages come in a later migration
 stable
 security definer -- adds up everybody's rows
 set search_path = ''
 as $$
+#variable_conflict use_column
+begin
+  return query
   with actual as (
     select a.publisher_company_id as company_id, 'files' as kind, sum(f.file_size) as bytes, count(*) as objects
     from public.app_storage f join public.applications a on a.id = f.app_id
     group by a.publisher_company_id
     union all
-    select a.publisher_company_id, 'builds', sum(private.build_bytes(b)), count(b.build_path)
+    select a.publisher_company_id, 'builds', sum(private.build_bytes(b)), sum(private.build_objects(b))
     from public.app_builds b join public.applications a on a.id = b.app_id
     group by a.publisher_company_id
     union all
@@ -445,6 +574,14 @@ as $$
       count(*) filter (where not coalesce(o.output_data ? 'parts', false))
         + coalesce(sum(private.output_objects(o)) filter (where o.output_data ? 'parts'), 0)
     from public.app_outputs o where o.output_path is not null group by o.company_id
+    union all
+    select p.company_id, 'packages', sum(p.bytes), sum(p.objects)
+    from (
+      select v.company_id, v.size as bytes, 1 as objects from public.package_versions v
+      union all
+      select v.company_id, f.size, 1 from public.package_files f join public.package_versions v on v.id = f.version_id
+    ) p
+    where p.company_id is not null group by p.company_id
     union all
     select u.company_id, 'uploads', sum(private.reserved_bytes(u)), sum(private.reserved_objects(u))
     from public.app_uploads u where u.status in ('pending', 'verifying') group by u.company_id
@@ -462,7 +599,8 @@ as $$
     coalesce(n.objects, 0)::bigint, coalesce(a.objects, 0)::bigint
   from noted n full join actual a using (company_id, kind)
   where (coalesce(n.bytes, 0), coalesce(n.objects, 0)) <> (coalesce(a.bytes, 0), coalesce(a.objects, 0))
-  order by company_id, kind
+  order by company_id, kind;
+end;
 $$;
 
 create function public.check_storage_usage()
@@ -478,16 +616,21 @@ comment on function public.check_storage_usage is
 
 create function private.repair_storage_usage()
 returns integer
-language sql
+language plpgsql
 security definer -- the journal is nobody's to write
 set search_path = ''
 as $$
-  with noted as (
-    insert into private.storage_changes (company_id, kind, bytes, objects)
-    select company_id, kind, actual_bytes - noted_bytes, actual_objects - noted_objects from private.check_storage_usage()
-    returning 1
-  )
-  select count(*)::integer from noted
+declare
+  noted integer;
+begin
+  -- Two who note the same difference would make another one.
+  perform pg_advisory_xact_lock(hashtext('stowage.repair_storage_usage'));
+  insert into private.storage_changes (company_id, kind, bytes, objects)
+  select c.company_id, c.kind, c.actual_bytes - c.noted_bytes, c.actual_objects - c.noted_objects
+  from private.check_storage_usage() c;
+  get diagnostics noted = row_count;
+  return noted;
+end;
 $$;
 
 create function public.repair_storage_usage()

@@ -22,7 +22,7 @@ comment on column private.object_deletions.written_until is
   'Somebody holds a signed URL to this name until then: it is deleted now, and once more.';
 comment on column private.object_deletions.attempts is 'How often it was claimed.';
 
-create index object_deletions_delete_after_idx on private.object_deletions (delete_after);
+create index object_deletions_attempts_delete_after_idx on private.object_deletions (attempts, delete_after);
 
 -- Predicates
 
@@ -50,6 +50,12 @@ begin
       select from public.app_outputs o where o.output_path = p_name and o.output_bucket = p_bucket_id)
   then
     return 'row';
+  end if;
+  if p_bucket_id = 'packages' then
+    return (
+      select 'row'
+      where exists (select from public.package_versions v where v.storage_path = p_name)
+        or exists (select from public.package_files f where f.storage_path = p_name));
   end if;
   if folder = 'staging' then
     return (
@@ -174,6 +180,43 @@ as $$
   where output.output_type in ('stdout', 'stderr')
 $$;
 
+-- A log that is gone is named by its run no more: it would be kept for it.
+create function private.forget_log()
+returns trigger
+language plpgsql
+security definer -- runs are nobody's to write
+set search_path = ''
+as $$
+begin
+  perform set_config('stowage.queue', 'on', true);
+  update public.app_runs set logs_path = null, updated_at = now()
+  where id = old.run_id and logs_path = old.output_path and status in ('success', 'failed', 'cancelled', 'timeout');
+  perform set_config('stowage.queue', '', true);
+  return null;
+end;
+$$;
+
+create trigger forget_log after delete on public.app_outputs
+  for each row when (old.output_type = 'stdout' and old.output_path is not null)
+  execute function private.forget_log();
+
+-- A log that only the run names.
+create function private.queue_deletion_of_run_log()
+returns trigger
+language plpgsql
+security definer -- the queue is nobody's to write
+set search_path = ''
+as $$
+begin
+  perform private.delete_object('app-logs', old.logs_path);
+  return null;
+end;
+$$;
+
+create trigger queue_deletion after delete on public.app_runs
+  for each row when (old.logs_path is not null)
+  execute function private.queue_deletion_of_run_log();
+
 -- Nobody takes a name in a run's folder but the run's executor, and as long as the run goes on nothing there is deleted:
 -- what it names again is dropped from the queue when it is looked at.
 create function private.queue_deletion_of_output()
@@ -252,7 +295,8 @@ begin
       select d.bucket_id, d.name, private.who_names_object(d.bucket_id, d.name) as named_by
       from private.object_deletions d
       where d.delete_after <= now() and (d.claimed_until is null or d.claimed_until <= now())
-      order by d.delete_after, d.bucket_id, d.name
+      -- What Storage does not delete, whatever the reason, is not in the way of the others.
+      order by d.attempts, d.delete_after, d.bucket_id, d.name
       limit p_max_objects
       for no key update skip locked
     ),
@@ -303,6 +347,8 @@ begin
     delete from private.object_deletions d using mine
     where (d.bucket_id, d.name) = (mine.bucket_id, mine.name)
       and (mine.written_until is null or mine.written_until <= now())
+      -- Storage may have answered that all is well, and have kept some.
+      and not exists (select from storage.objects o where o.bucket_id = d.bucket_id and o.name = d.name)
     returning 1
   ),
   again as (
@@ -324,7 +370,7 @@ security invoker
 set search_path = ''
 as $$ select private.finish_object_deletions($1, $2, $3) $$;
 comment on function public.finish_object_deletions is
-  'For the service: these objects of a claim are gone. Answers how many of them were still the claim''s.';
+  'For the service: these objects of a claim are gone. Answers how many of them were still the claim''s, and are gone.';
 
 create function private.object_deletion_backlog()
 returns table (waiting bigint, due bigint, claimed bigint, oldest_due timestamptz, most_attempts integer)

@@ -14,7 +14,9 @@ create table public.retention_policies (
   company_id uuid references public.companies (id) on delete cascade,
   app_id uuid references public.applications (id) on delete cascade,
   kind text not null constraint retention_policies_kind check (
-    kind in ('logs', 'outputs', 'builds', 'versions', 'uploads', 'cron_skips', 'webhook_deliveries')),
+    kind in (
+      'logs', 'outputs', 'runs', 'builds', 'versions', 'uploads', 'cron_skips', 'webhook_deliveries', 'downloads',
+      'download_tokens')),
   keep_days integer constraint retention_policies_keep_days_range check (keep_days between 1 and 36500),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
@@ -24,19 +26,22 @@ create table public.retention_policies (
 comment on table public.retention_policies is
   'How many days what is kept. The most specific policy counts: of company and app, of the company, of all (without a company).';
 comment on column public.retention_policies.kind is
-  'logs: standard output and error of finished runs. outputs: their other outputs. builds: finished builds, but the newest '
+  'logs: standard output and error of finished runs. outputs: their other outputs. runs: finished runs, with all that they put '
+  'out. builds: finished builds, but the newest '
   'successful one of a version that can run. versions: after that time a deprecated version is archived, and an archived one '
   'loses its files and builds; never the newest, nor one that a run or an active webhook needs. uploads: rows of uploads that '
-  'are over. cron_skips, webhook_deliveries: these rows.';
+  'are over. cron_skips, webhook_deliveries: these rows. downloads: the download log, whose counts stay. download_tokens: tokens '
+  'that expired, were revoked or used up, once the log does not name them.';
 comment on column public.retention_policies.company_id is
-  'Whose: for logs, outputs, cron_skips and webhook_deliveries the company that runs the app, for the others its publisher.';
+  'Whose: for builds, versions and uploads the app''s publisher, for downloads and their tokens the company that they are noted '
+  'for, for the others the company that runs the app.';
 comment on column public.retention_policies.keep_days is 'Null: for ever.';
 
 create index retention_policies_app_id_idx on public.retention_policies (app_id);
 
 insert into public.retention_policies (kind, keep_days) values
-  ('logs', 30), ('outputs', 90), ('builds', 90), ('versions', null), ('uploads', 30), ('cron_skips', 90),
-  ('webhook_deliveries', 30);
+  ('logs', 30), ('outputs', 90), ('runs', null), ('builds', 90), ('versions', null), ('uploads', 30), ('cron_skips', 90),
+  ('webhook_deliveries', 30), ('downloads', 365), ('download_tokens', 90);
 
 -- Triggers
 
@@ -153,6 +158,45 @@ as $$
   limit p_limit
 $$;
 
+-- What a run put out goes first, row by row, so that a step stays small whatever a run left; the runs that nothing is left
+-- of go after.
+create function private.old_runs(p_step text, p_limit integer, p_dry_run boolean)
+returns setof private.retention_candidate
+language plpgsql
+stable
+security definer -- looks at rows of everybody
+set search_path = ''
+as $$
+begin
+  if p_step = 'runs' then
+    return query
+      select 'runs', r.id, r.version, r.company_id, r.app_id, 0::bigint, 0::bigint
+      from public.companies c
+      cross join lateral private.may_go_since('runs', c.id) bound
+      join public.app_runs r on r.company_id = c.id and r.created_at < bound
+      where r.status in ('success', 'failed', 'cancelled', 'timeout')
+        and r.completed_at < private.kept_since('runs', c.id, r.app_id)
+        and (p_dry_run or not exists (select from public.app_outputs o where o.run_id = r.id))
+      limit p_limit;
+    return;
+  end if;
+  return query
+    select p_step, o.id, o.output_name, o.company_id, r.app_id, private.output_objects(o)::bigint,
+      case when o.output_path is null then 0 else coalesce(o.file_size, 0) end
+    from public.companies c
+    cross join lateral private.may_go_since('runs', c.id) bound
+    join public.app_runs r on r.company_id = c.id and r.created_at < bound
+    join public.app_outputs o on o.run_id = r.id
+    where r.status in ('success', 'failed', 'cancelled', 'timeout')
+      and r.completed_at < private.kept_since('runs', c.id, r.app_id)
+      -- What goes by a policy of its own is that one's.
+      and o.created_at >= coalesce(
+        private.kept_since(case when o.output_type in ('stdout', 'stderr') then 'logs' else 'outputs' end, c.id, r.app_id),
+        '-infinity')
+    limit p_limit;
+end;
+$$;
+
 create function private.old_builds(p_limit integer)
 returns setof private.retention_candidate
 language sql
@@ -161,7 +205,7 @@ security definer -- looks at rows of everybody
 set search_path = ''
 as $$
   select 'builds', b.id, b.build_version, a.publisher_company_id, a.id,
-    ((b.build_path is not null)::integer + (b.build_logs is not null)::integer)::bigint, private.build_bytes(b)
+    private.build_objects(b)::bigint, private.build_bytes(b)
   from public.app_builds b
   join public.applications a on a.id = b.app_id
   join public.app_versions v on v.app_id = b.app_id and v.version = b.build_version
@@ -195,7 +239,7 @@ as $$
     select count(*) as objects, coalesce(sum(file_size), 0)::bigint as bytes
     from public.app_storage where app_id = v.app_id and version = v.version) f
   cross join lateral (
-    select count(*) as rows, count(build_path) + count(build_logs) as objects,
+    select count(*) as rows, coalesce(sum(private.build_objects(x)), 0)::bigint as objects,
       coalesce(sum(private.build_bytes(x)), 0)::bigint as bytes
     from public.app_builds x where app_id = v.app_id and build_version = v.version) b
   where v.status = p_status
@@ -245,6 +289,46 @@ begin
         join public.app_webhooks w on w.id = d.webhook_id
         where d.last_received_at < private.kept_since(p_kind, d.company_id, w.app_id)
         limit p_limit;
+    when 'downloads' then
+      return query
+        select p_kind, d.id, null::text, d.company_id, d.app_id, 0::bigint, 0::bigint
+        from public.companies c
+        cross join lateral private.may_go_since(p_kind, c.id) bound
+        join public.app_downloads d on d.company_id = c.id and d.created_at < bound
+        where d.created_at < private.kept_since(p_kind, c.id, d.app_id)
+        limit p_limit;
+    when 'download_tokens' then
+      return query
+        select p_kind, t.id, t.label, t.company_id, t.app_id, 0::bigint, 0::bigint
+        from public.companies c
+        cross join lateral private.may_go_since(p_kind, c.id) bound
+        join public.app_download_tokens t on t.company_id = c.id and t.created_at < bound
+        where least(t.expires_at, t.revoked_at, case when t.download_count >= t.max_downloads then t.last_used_at end)
+            < private.kept_since(p_kind, c.id, t.app_id)
+          and not exists (select from public.app_downloads d where d.token_id = t.id)
+        limit p_limit;
+    -- What is nobody's to say: it is the operator's, or of no use.
+    when 'executors' then
+      return query
+        select p_kind, null::uuid, e.id, null::uuid, null::uuid, 0::bigint, 0::bigint
+        from public.executors e
+        where e.last_seen_at < now() - interval '30 days'
+          and not exists (select from private.live_runs l where l.executor_id = e.id)
+          and not exists (select from public.app_builds b where b.build_status = 'building' and b.executor_id = e.id)
+        limit p_limit;
+    when 'api_creations' then
+      return query
+        select p_kind, k.caller, k.idempotency_key, null::uuid, null::uuid, 0::bigint, 0::bigint
+        from private.api_creations k
+        where k.created_at < now() - interval '24 hours'
+        limit p_limit;
+    when 'api_request_counts' then
+      return query
+        select p_kind, k.caller, null::text, null::uuid, null::uuid, 0::bigint, 0::bigint
+        from private.api_request_counts k
+        -- No window is longer than a day.
+        where k.window_began_at < now() - interval '2 days'
+        limit p_limit;
   end case;
 end;
 $$;
@@ -259,8 +343,10 @@ declare
   ids uuid[] := array(select c.id from unnest(p_candidates) c);
 begin
   case p_kind
-    when 'logs', 'outputs' then
+    when 'logs', 'outputs', 'run_outputs' then
       delete from public.app_outputs where id = any (ids);
+    when 'runs' then
+      delete from public.app_runs where id = any (ids);
     when 'builds' then
       delete from public.app_builds where id = any (ids);
     when 'uploads' then
@@ -270,6 +356,19 @@ begin
     when 'webhook_deliveries' then
       delete from public.app_webhook_deliveries d using unnest(p_candidates) c
       where d.webhook_id = c.id and d.delivery_id = c.detail;
+    when 'downloads' then
+      perform private.delete_downloads(ids);
+    when 'download_tokens' then
+      delete from public.app_download_tokens where id = any (ids);
+    when 'executors' then
+      delete from public.executors e using unnest(p_candidates) c
+      where e.id = c.detail and e.last_seen_at < now() - interval '30 days';
+    when 'api_creations' then
+      delete from private.api_creations k using unnest(p_candidates) c
+      where k.caller = c.id and k.idempotency_key = c.detail and k.created_at < now() - interval '24 hours';
+    when 'api_request_counts' then
+      delete from private.api_request_counts k using unnest(p_candidates) c
+      where k.caller = c.id and k.window_began_at < now() - interval '2 days';
     when 'deprecated' then
       update public.app_versions v
       set status = 'archived', status_reason = coalesce(v.status_reason, 'Deprecated for longer than such versions are kept.')
@@ -298,17 +397,22 @@ begin
     perform private.raise_error('SW001', 'max_rows takes 1 to 10000.', 'max_rows');
   end if;
   if not p_dry_run then
+    -- Two who apply policies at once take turns: what one deletes the other does not report.
+    perform pg_advisory_xact_lock(hashtext('stowage.apply_retention'));
     perform private.expire_app_uploads(p_max_rows);
-    for company in select distinct c.company_id from private.storage_changes c loop
+    -- Each is locked until the end, and there are only so many locks.
+    for company in select distinct c.company_id from private.storage_changes c limit 1000 loop
       perform private.fold_storage_changes(company);
     end loop;
   end if;
   foreach step in array array[
-    'logs', 'outputs', 'builds', 'deprecated', 'archived', 'uploads', 'cron_skips', 'webhook_deliveries']
+    'logs', 'outputs', 'run_outputs', 'runs', 'builds', 'deprecated', 'archived', 'uploads', 'cron_skips', 'webhook_deliveries',
+    'downloads', 'download_tokens', 'executors', 'api_creations', 'api_request_counts']
   loop
     exit when left_rows <= 0;
     candidates := case
       when step in ('logs', 'outputs') then array(select c from private.old_outputs(step, left_rows) c)
+      when step in ('run_outputs', 'runs') then array(select c from private.old_runs(step, left_rows, p_dry_run) c)
       when step = 'builds' then array(select c from private.old_builds(left_rows) c)
       when step in ('deprecated', 'archived') then array(select c from private.old_versions(step, left_rows) c)
       else array(select c from private.old_rows(step, left_rows) c)
@@ -319,7 +423,11 @@ begin
       perform private.delete_candidates(candidates, step);
     end if;
     return query
-      select case step when 'deprecated' then 'versions archived' when 'archived' then 'versions emptied' else step end,
+      select
+        case step
+          when 'deprecated' then 'versions archived' when 'archived' then 'versions emptied'
+          when 'run_outputs' then 'outputs of runs' else step
+        end,
         c.company_id, c.app_id, count(*), sum(c.objects)::bigint, sum(c.bytes)::bigint
       from unnest(candidates) c
       group by c.company_id, c.app_id
@@ -336,7 +444,7 @@ set search_path = ''
 as $$ select * from private.apply_retention($1, $2) $$;
 comment on function public.apply_retention is
   'For the service: ends uploads whose time is over, and deletes at most max_rows rows that are older than their policies keep '
-  'them; their objects are queued for deletion (claim_object_deletions). Answers what went, or would go, by kind, company and '
+  'them, or of no more use (executors that were not seen for 30 days; what the API remembers for a day); their objects are queued for deletion (claim_object_deletions). Answers what went, or would go, by kind, company and '
   'app; nothing when nothing is left. Errors: SW001 (max_rows).';
 
 grant execute on function private.apply_retention(integer, boolean), public.apply_retention(integer, boolean) to service_role;

@@ -99,6 +99,17 @@ comment on column public.app_downloads.file_id is 'Row of app_storage at the tim
 comment on column public.app_downloads.bytes is
   'What the link leads to, or what the answer was to carry: a range is a part. The connection may have broken before.';
 
+create table private.app_download_totals (
+  app_id uuid not null references public.applications (id) on delete cascade,
+  version text not null,
+  method text not null,
+  downloads bigint not null,
+  bytes bigint not null,
+  last_download_at timestamptz not null,
+  primary key (app_id, version, method)
+);
+comment on table private.app_download_totals is 'What is counted of downloads whose rows retention took away.';
+
 -- Indexes
 
 create index app_download_tokens_company_id_created_at_idx on public.app_download_tokens (company_id, created_at desc, id desc);
@@ -461,10 +472,15 @@ stable
 security definer -- downloads of customers, of whom the publisher learns the number alone
 set search_path = ''
 as $$
-  select d.version, d.method, count(*), coalesce(sum(d.bytes), 0)::bigint, max(d.created_at)
-  from public.app_downloads d
-  where d.app_id = p_app_id and d.version is not null
-    and (private.is_service() or p_app_id = any (private.my_published_app_ids()))
+  select d.version, d.method, sum(d.downloads)::bigint, sum(d.bytes)::bigint, max(d.last_download_at)
+  from (
+    select version, method, count(*) as downloads, coalesce(sum(bytes), 0)::bigint as bytes, max(created_at) as last_download_at
+    from public.app_downloads where app_id = p_app_id and version is not null
+    group by version, method
+    union all
+    select version, method, downloads, bytes, last_download_at from private.app_download_totals where app_id = p_app_id
+  ) d
+  where private.is_service() or p_app_id = any (private.my_published_app_ids())
   group by d.version, d.method
   order by d.version, d.method
 $$;
@@ -482,3 +498,22 @@ comment on function public.list_app_download_counts is
   'everybody else.';
 
 grant execute on function private.list_app_download_counts(uuid), public.list_app_download_counts(uuid) to authenticated, service_role;
+
+create function private.delete_downloads(p_ids uuid[])
+returns void
+language sql
+security definer -- behind apply_retention
+set search_path = ''
+as $$
+  with gone as (
+    delete from public.app_downloads where id = any (p_ids) returning app_id, version, method, bytes, created_at
+  )
+  insert into private.app_download_totals as t (app_id, version, method, downloads, bytes, last_download_at)
+  select app_id, version, method, count(*), coalesce(sum(bytes), 0), max(created_at)
+  from gone where version is not null
+  group by app_id, version, method
+  on conflict (app_id, version, method) do update set
+    downloads = t.downloads + excluded.downloads, bytes = t.bytes + excluded.bytes,
+    last_download_at = greatest(t.last_download_at, excluded.last_download_at)
+$$;
+comment on function private.delete_downloads is 'Rows of the log go, and stay counted.';

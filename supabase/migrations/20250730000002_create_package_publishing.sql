@@ -57,6 +57,11 @@ declare
   trial text;
   is_newest boolean;
   old_paths text[] := '{}';
+  company public.companies;
+  new_bytes bigint;
+  new_files integer;
+  old_bytes bigint := 0;
+  old_files integer := 0;
 begin
   -- Everything is done, and undone again: what would be refused is refused.
   if (p_details ->> 'dry_run')::boolean then
@@ -149,6 +154,17 @@ begin
     select existing.storage_path where existing.storage_path is not null
     union all
     select f.storage_path from public.package_files f where f.version_id = existing.id and f.storage_path is not null);
+  -- An import is the operator's, who also sets the quotas; what it brings counts.
+  if p_actor is not null and owner.company_id is not null then
+    select * into company from public.companies where id = owner.company_id for no key update;
+    select p_size + coalesce(sum((e ->> 'size')::bigint), 0), 1 + count(*) into new_bytes, new_files
+    from jsonb_array_elements(p_files) e;
+    if existing.id is not null then
+      select existing.size + coalesce(sum(f.size), 0), 1 + count(*) into old_bytes, old_files
+      from public.package_files f where f.version_id = existing.id;
+    end if;
+    perform private.require_storage(company, new_bytes - old_bytes, new_files - old_files, 'yaml');
+  end if;
   delete from public.package_versions where id = existing.id;
   insert into public.package_versions as v (
     package_id, version, yaml_content, storage_path, sha256, size, import_run, dependencies_parsed_at, resolution, resolved_at)
@@ -197,7 +213,7 @@ comment on function public.publish_package is
   'resolution, import_run, draft (the id of the one that this was read from), dry_run}; dependencies null: parsed later. A draft is '
   'replaced, and its objects are abandoned; what is published already, with the same content, is unchanged. Outcomes: published, drafted, '
   'unchanged; of a dry run, valid or unchanged. Errors: SW001 (a named input), SW100 (name), SW101 (version), SW103 (sha256), '
-  'SW104 (namespace), SW105 (dependencies), SW121 (version, another draft).';
+  'SW104 (namespace), SW105 (dependencies), SW121 (version, another draft), SW030 and SW060 quota (yaml).';
 
 create function private.save_package_dependencies(p_version_id uuid, p_dependencies jsonb, p_error text)
 returns void

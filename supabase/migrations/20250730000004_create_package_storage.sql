@@ -1,5 +1,6 @@
 -- Where the content of packages lies: in the row when it is small, in the bucket packages when it is large. Settings say where
--- the border is, and for what part of the versions the background job keeps it.
+-- the border is, and for what part of the versions the background job keeps it. Wherever it lies it counts against the quota
+-- of the company that owns the package; and an object that no row names any more is queued for deletion.
 
 -- Tables
 
@@ -25,6 +26,99 @@ on conflict (id) do update set
   public = excluded.public,
   file_size_limit = excluded.file_size_limit,
   allowed_mime_types = excluded.allowed_mime_types;
+
+-- Triggers: usage
+
+create function private.account_package_version()
+returns trigger
+language plpgsql
+security definer -- the journal is nobody's to write
+set search_path = ''
+as $$
+begin
+  case tg_op
+    when 'INSERT' then
+      perform private.note_storage_change(new.company_id, 'packages', new.size, 1);
+    when 'UPDATE' then
+      perform private.note_storage_change(new.company_id, 'packages', new.size - old.size, 0);
+    else
+      -- Its files go with it, after it: they cannot say whose they were.
+      perform private.note_storage_change(old.company_id, 'packages', -old.size - coalesce(sum(f.size), 0)::bigint, -1 - count(*))
+      from public.package_files f where f.version_id = old.id;
+      return old;
+  end case;
+  return null;
+end;
+$$;
+
+create trigger account_added after insert on public.package_versions
+  for each row when (new.company_id is not null)
+  execute function private.account_package_version();
+
+create trigger account_changed after update on public.package_versions
+  for each row when (new.company_id is not null and old.size <> new.size)
+  execute function private.account_package_version();
+
+create trigger account_removed before delete on public.package_versions
+  for each row when (old.company_id is not null)
+  execute function private.account_package_version();
+
+create function private.account_package_file()
+returns trigger
+language plpgsql
+security definer -- the journal is nobody's to write
+set search_path = ''
+as $$
+begin
+  perform private.note_storage_change(
+    v.company_id, 'packages',
+    case when tg_op = 'DELETE' then -old.size when tg_op = 'INSERT' then new.size else new.size - old.size end,
+    case tg_op when 'INSERT' then 1 when 'DELETE' then -1 else 0 end)
+  from public.package_versions v
+  where v.id = case tg_op when 'DELETE' then old.version_id else new.version_id end and v.company_id is not null;
+  return null;
+end;
+$$;
+
+create trigger account_added after insert on public.package_files
+  for each row execute function private.account_package_file();
+
+create trigger account_changed after update on public.package_files
+  for each row when (old.size <> new.size)
+  execute function private.account_package_file();
+
+create trigger account_removed after delete on public.package_files
+  for each row execute function private.account_package_file();
+
+-- Triggers: objects
+
+create function private.queue_deletion_of_package()
+returns trigger
+language plpgsql
+security definer -- the queue is nobody's to write
+set search_path = ''
+as $$
+begin
+  perform private.delete_object('packages', old.storage_path);
+  return null;
+end;
+$$;
+
+create trigger queue_deletion after delete on public.package_versions
+  for each row when (old.storage_path is not null)
+  execute function private.queue_deletion_of_package();
+
+create trigger queue_deletion_of_moved after update on public.package_versions
+  for each row when (old.storage_path is not null and old.storage_path is distinct from new.storage_path)
+  execute function private.queue_deletion_of_package();
+
+create trigger queue_deletion after delete on public.package_files
+  for each row when (old.storage_path is not null)
+  execute function private.queue_deletion_of_package();
+
+create trigger queue_deletion_of_moved after update on public.package_files
+  for each row when (old.storage_path is not null and old.storage_path is distinct from new.storage_path)
+  execute function private.queue_deletion_of_package();
 
 -- Predicates
 

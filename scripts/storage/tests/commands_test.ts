@@ -1,119 +1,21 @@
 /** `npm run storage:check` and `npm run storage:retention`, as processes, on a project that has all that can be wrong. */
 import { assert, assertEquals, assertMatch } from "../../testing/assert.ts";
-import { withClient } from "../../stack/database.ts";
-import { PROJECT_DIR } from "../../stack/project.ts";
 import { type Moment, startKillingProxy } from "../../testing/killing_proxy.ts";
-import { buildArchive } from "../../../supabase/functions/tests/archives.ts";
+import { checksumOf } from "../../../supabase/functions/tests/fixtures.ts";
 import {
   call,
   createApp,
   declare,
   objectNames,
   test,
-  upload,
   withWorld,
 } from "../../../supabase/functions/tests/world.ts";
 import { auditStorage, type Finding } from "../audit.ts";
+import { commandsOn } from "./commands.ts";
 
 const world = withWorld();
-
-interface Result {
-  code: number;
-  /** Lines of standard output. */
-  lines: string[];
-  stderr: string;
-}
-
-async function run(
-  command: "check" | "retention",
-  args: string[],
-  options: { url?: string; env?: Record<string, string>; spawned?(pid: number): void } = {},
-): Promise<Result> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "--quiet", `scripts/storage/${command}.ts`, ...args],
-    cwd: PROJECT_DIR,
-    env: options.env ?? {
-      SUPABASE_URL: options.url ?? world().stack.apiUrl,
-      SUPABASE_SECRET_KEY: world().stack.secretKey,
-    },
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  options.spawned?.(child.pid);
-  const { code, stdout, stderr } = await child.output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, lines: text(stdout).trim().split("\n"), stderr: text(stderr) };
-}
-
-async function runCheck(...args: string[]) {
-  const { code, lines } = await run("check", ["--json", "--min-age", "0", ...args]);
-  const parsed = lines.map((line) => JSON.parse(line));
-  const findings: Finding[] = parsed.flatMap(({ finding }) => finding ?? []);
-  return { code, findings, report: parsed.at(-1).report };
-}
-
-const files = (bucket = "app-storage") => world().service.storage.from(bucket);
-const sql = (text: string, values: unknown[] = []) =>
-  withClient(world().stack.dbUrl, (client) => client.query(text, values));
-
-async function put(name: string, content: string, bucket = "app-storage"): Promise<void> {
-  const contentType = bucket === "app-logs" ? "text/plain" : "application/octet-stream";
-  const { error } = await files(bucket).upload(name, content, { contentType, upsert: true });
-  assertEquals(error, null);
-}
-
-/** A file of a version, uploaded and verified. */
-async function addFile(appId: string, name: string, text: string, version = "1.0.0") {
-  const bytes = new TextEncoder().encode(JSON.stringify(text));
-  const begin = await declare(world(), bytes, {
-    app_id: appId,
-    version,
-    file_name: name,
-    file_type: "asset",
-    content_type: "application/json",
-  });
-  const { status, body } = await upload(world(), world().publisher, begin, bytes);
-  assertEquals(status, 200, JSON.stringify(body));
-  return body.file;
-}
-
-async function release(appId: string, version: string): Promise<void> {
-  const archive = buildArchive({
-    format: "zip",
-    entries: [{ name: "manifest.json", manifest: true }, { name: "index.js", text: "1" }],
-  });
-  const begin = await declare(world(), archive, { app_id: appId, version });
-  const { status, body } = await upload(world(), world().publisher, begin, archive);
-  assertEquals(status, 200, JSON.stringify(body));
-  const { error } = await world().publisher.client.from("app_versions")
-    .update({ status: "published" }).eq("app_id", appId).eq("version", version);
-  assertEquals(error, null);
-}
-
-/** A finished run with a log and a file, each of some age. */
-async function addRun(appId: string, days: number): Promise<string> {
-  const { rows: [{ id }] } = await sql(
-    "insert into app_runs (app_id, company_id) values ($1, $2) returning id",
-    [appId, world().companyId],
-  );
-  for (
-    const [type, bucket, name] of [["stdout", "app-logs", "stdout.log"], [
-      "file",
-      "app-storage",
-      "outputs/a",
-    ]]
-  ) {
-    const path = `app_${appId}/runs/${id}/${name}`;
-    await put(path, "text", bucket);
-    await sql(
-      `insert into app_outputs (run_id, output_type, output_name, output_bucket, output_path, file_size, created_at)
-       values ($1, $2, $3, $4, $5, 4, now() - make_interval(days => $6))`,
-      [id, type, name, bucket, path, days],
-    );
-  }
-  await sql("update app_runs set status = 'cancelled' where id = $1", [id]);
-  return id;
-}
+const { run, runCheck, runCheckInProcess, files, sql, put, addFile, releasedApp, addRun } =
+  commandsOn(world);
 
 test("what agrees is no finding, and a wrong call says what is wrong with it", async () => {
   const appId = await createApp(world().publisher, world().companyId);
@@ -151,10 +53,37 @@ test("what agrees is no finding, and a wrong call says what is wrong with it", a
   ]);
 });
 
-async function releasedApp(): Promise<string> {
-  const appId = await createApp(world().publisher, world().companyId);
-  await release(appId, "1.0.0");
-  return appId;
+/** A published version whose content was changed, a draft whose content is lost, and an object of neither. */
+async function addPackages() {
+  const namespace = `space-${crypto.randomUUID().slice(0, 8)}`;
+  await sql("insert into package_namespaces (name, company_id) values ($1, $2)", [
+    namespace,
+    world().companyId,
+  ]);
+  const publish = async (version: string, status: string) => {
+    const yaml = `version: ${version}`;
+    const storage_path = `${namespace}/lib/${version}/${crypto.randomUUID()}/lib.yaml`;
+    await put(storage_path, yaml, "packages");
+    const { error } = await world().service.rpc("publish_package", {
+      actor: world().publisher.id,
+      namespace,
+      name: "lib",
+      version,
+      sha256: (await checksumOf(new TextEncoder().encode(yaml))).slice("sha256:".length),
+      size: yaml.length,
+      storage_path,
+      details: { status },
+    });
+    assertEquals(error, null);
+    return storage_path;
+  };
+  const damaged = await publish("1.0.0", "published");
+  await put(damaged, "Version: 1.0.0", "packages");
+  const lost = await publish("2.0.0", "draft");
+  await files("packages").remove([lost]);
+  const orphan = `${namespace}/lib/3.0.0/${crypto.randomUUID()}/lib.yaml`;
+  await put(orphan, "orphan", "packages");
+  return { damaged, lost, orphan };
 }
 
 test("what does not agree is found, and repaired as far as it can be", async () => {
@@ -180,6 +109,7 @@ test("what does not agree is found, and repaired as far as it can be", async () 
   for (const name of orphans) await put(name, "orphan");
   const log = `app_${released}/runs/${crypto.randomUUID()}/stdout.log`;
   await put(log, "orphan", "app-logs");
+  const packages = await addPackages();
   await sql(
     "insert into private.storage_changes (company_id, kind, bytes, objects) values ($1, 'files', 7, 1)",
     [
@@ -189,6 +119,9 @@ test("what does not agree is found, and repaired as far as it can be", async () 
 
   const expected = [
     ["checksum_mismatch", changed.file_path, "removed"],
+    ["checksum_mismatch", packages.damaged, "kept"],
+    ["object_without_row", packages.orphan, "queued"],
+    ["row_without_object", packages.lost, "removed"],
     ["object_without_row", log, "queued"],
     ...orphans.map((name) => ["object_without_row", name, "queued"]),
     ["row_without_object", `app_${released}/runs/${run}/stdout.log`, "marked"],
@@ -231,10 +164,16 @@ test("what does not agree is found, and repaired as far as it can be", async () 
 
   const repaired = await runCheck("--verify-checksums", "--repair");
   assertEquals(summary(repaired.findings, true), expected.map((each) => each.join(" ")).sort());
-  assertEquals([repaired.code, repaired.report.left], [1, 1]);
+  assertEquals([repaired.code, repaired.report.left], [1, 2]);
   assertEquals(await objectNames(world(), draft), []);
   const again = await runCheck("--verify-checksums");
-  assertEquals(summary(again.findings, false), [`row_without_object ${source}`]);
+  assertEquals(summary(again.findings, false), [
+    `checksum_mismatch ${packages.damaged}`,
+    `row_without_object ${source}`,
+  ]);
+  const { data: namespaces } = await files("packages").list();
+  const { data: versions } = await files("packages").list(`${namespaces![0].name}/lib`);
+  assertEquals(versions!.map(({ name }) => name), ["1.0.0"]);
 
   // Once nobody can run the version, its rows may go too.
   await sql("update app_versions set status = 'archived' where app_id = $1", [released]);
@@ -296,12 +235,3 @@ test("retention that is killed at every step goes on where it stopped, and leave
     await proxy.close();
   }
 });
-
-async function runCheckInProcess(): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  await auditStorage(world().service, {
-    minAgeSeconds: 0,
-    onFinding: (each) => findings.push(each),
-  });
-  return findings;
-}

@@ -48,6 +48,7 @@ export type Database = {
           "build_after": string;
           "build_config": NonNullable<Json>;
           "build_logs": string | null;
+          "build_logs_size": number | null;
           "build_path": string | null;
           "build_status": string;
           "build_version": string;
@@ -74,6 +75,7 @@ export type Database = {
           "build_after"?: string;
           "build_config"?: NonNullable<Json>;
           "build_logs"?: string | null;
+          "build_logs_size"?: number | null;
           "build_path"?: string | null;
           "build_status"?: string;
           "build_version": string;
@@ -99,6 +101,7 @@ export type Database = {
           "build_after"?: string;
           "build_config"?: NonNullable<Json>;
           "build_logs"?: string | null;
+          "build_logs_size"?: number | null;
           "build_path"?: string | null;
           "build_status"?: string;
           "build_version"?: string;
@@ -1915,6 +1918,7 @@ export type Database = {
           "build_after": string;
           "build_config": NonNullable<Json>;
           "build_logs": string | null;
+          "build_logs_size": number | null;
           "build_path": string | null;
           "build_status": string;
           "build_version": string;
@@ -1996,6 +2000,7 @@ export type Database = {
           "company_id": string;
           "file_bytes": number;
           "output_bytes": number;
+          "package_bytes": number;
           "quota_bytes": number;
           "quota_objects": number;
           "upload_bytes": number;
@@ -2447,6 +2452,7 @@ export type Database = {
           "build_after": string;
           "build_config": NonNullable<Json>;
           "build_logs": string | null;
+          "build_logs_size": number | null;
           "build_path": string | null;
           "build_status": string;
           "build_version": string;
@@ -2513,7 +2519,7 @@ export type Database = {
         };
       };
       "repair_storage_row": {
-        Args: { "id": string; "problem": string; "source": string };
+        Args: { "checksum"?: string; "id": string; "problem": string; "source": string };
         Returns: string;
       };
       "repair_storage_usage": { Args: Record<PropertyKey, never>; Returns: number };

@@ -18,7 +18,8 @@ export interface SweepReport {
 
 /**
  * Deletes objects whose deletion is queued: claims names, removes them through the Storage API, clears the queue. Whatever
- * it dies of, what it claimed is due again when the claim's lease ends; deleting twice does no harm.
+ * it dies of, what it claimed is due again when the claim's lease ends; deleting twice does no harm. It ends when Storage
+ * deletes nothing of a claim: then it is down, and the next call goes on.
  *
  * @param max at most so many objects
  * @param signal stops between two batches
@@ -39,9 +40,11 @@ export async function sweepDeletions(
     left -= claimed.length;
     // A request that is answered too late would find its names taken again.
     const late = AbortSignal.timeout(STORAGE_TIMEOUT_MS);
+    const before = report.deleted;
     for (const [bucket, entries] of Map.groupBy(claimed, ({ bucket_id }) => bucket_id)) {
       await deleteFrom(client, bucket, entries, late, report);
     }
+    if (report.deleted === before) break;
   }
   return report;
 }
@@ -57,8 +60,7 @@ async function deleteFrom(
   const removal = client.storage.from(bucket).remove(names);
   const { error } = await Promise.race([removal, timeout(late)]);
   if (error) {
-    report.failed += names.length;
-    if (!report.errors.includes(error.message)) report.errors.push(error.message);
+    noteFailure(report, names.length, error.message);
     return;
   }
   const finished = await client.rpc("finish_object_deletions", {
@@ -67,7 +69,14 @@ async function deleteFrom(
     names,
   });
   if (finished.error) throw fromDatabase(finished.error);
-  report.deleted += names.length;
+  report.deleted += finished.data;
+  const kept = names.length - finished.data;
+  if (kept > 0) noteFailure(report, kept, `${bucket} has not deleted all that it was told to.`);
+}
+
+function noteFailure(report: SweepReport, objects: number, reason: string): void {
+  report.failed += objects;
+  if (!report.errors.includes(reason)) report.errors.push(reason);
 }
 
 function timeout(signal: AbortSignal): Promise<{ error: Error }> {

@@ -32,6 +32,7 @@ const OWN: Record<string, ErrorCode> = {
   SW104: "forbidden",
   SW105: "package_dependency_cycle",
   SW107: "conflict",
+  SW113: "quota_exceeded",
   SW120: "package_graph_too_large",
   SW121: "conflict",
 };

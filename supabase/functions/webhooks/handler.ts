@@ -46,6 +46,8 @@ function statusOf({ outcome, message, retryAfter }: Receipt): number {
       });
     case "queue_full":
       throw new AppError("queue_full", detail);
+    case "storage_full":
+      throw new AppError("quota_exceeded", detail);
     case "not_runnable":
       throw new AppError("app_not_runnable", detail);
     default:

@@ -236,7 +236,7 @@ select set_eq($$
   where schema = 'public' and kind in ('r', 'p') and attnum > 0 and not attisdropped and not attnotnull
 $$, array[
   'app_assignments.assigned_by',
-  'app_builds.build_path', 'app_builds.file_size', 'app_builds.checksum', 'app_builds.source_checksum', 'app_builds.build_logs',
+  'app_builds.build_path', 'app_builds.file_size', 'app_builds.checksum', 'app_builds.source_checksum', 'app_builds.build_logs', 'app_builds.build_logs_size',
   'app_builds.error_message', 'app_builds.executor_id', 'app_builds.lease_expires_at', 'app_builds.requested_by',
   'app_builds.started_at', 'app_builds.completed_at',
   'app_cron_schedules.last_run_at', 'app_cron_schedules.next_run_at', 'app_cron_schedules.last_run_id', 'app_cron_schedules.created_by',

@@ -1,7 +1,7 @@
 -- Rules of rows that no function or other file comes near.
 begin;
 \ir tests.inc
-select plan(44);
+select plan(45);
 
 -- Unique
 
@@ -83,7 +83,7 @@ create function pg_temp.insert_skip(first_due text, last_due text, due_count tex
 $$;
 select pg_temp.allows('service', pg_temp.insert_skip('2020-01-01', '2020-01-02', '2', reason, 'm')
   || ' on conflict (schedule_id, first_due_at) do update set reason = excluded.reason', 'notes that due times were skipped: ' || reason)
-from unnest(array['missed', 'too_late', 'overlap', 'queue_full', 'not_runnable', 'invalid', 'failed']) reason;
+from unnest(array['missed', 'too_late', 'overlap', 'queue_full', 'storage_full', 'not_runnable', 'invalid', 'failed']) reason;
 select pg_temp.refuses('service', pg_temp.insert_skip(first_due, last_due, due_count, reason, repeat('m', length)), '23514',
   format('new row for relation "app_cron_skips" violates check constraint "app_cron_skips_%s"', name), 'cannot note ' || what)
 from (values

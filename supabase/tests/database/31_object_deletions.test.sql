@@ -1,7 +1,7 @@
 -- Whatever removes a row queues its object, and nothing that is needed is deleted.
 begin;
 \ir tests.inc
-select plan(43);
+select plan(57);
 
 -- What else the database holds is not claimed here.
 update private.object_deletions set delete_after = 'infinity';
@@ -12,6 +12,12 @@ create function pg_temp.queued() returns text language sql as $$
   from private.object_deletions where delete_after <= now()
 $$;
 create function pg_temp.forget() returns text language sql as $$ delete from private.object_deletions where delete_after <= now() returning null $$;
+create function pg_temp.lose(name text) returns void language plpgsql as $$
+begin
+  set local storage.allow_delete_query = 'true';
+  delete from storage.objects o where o.name = pg_temp.fill(lose.name);
+end;
+$$;
 create function pg_temp.begin_upload(name text) returns text language sql as $$
   select format($call$ select id from begin_app_upload('{private app}', '2.0.0', %L, 'dist', 'text/css', 1, pg_temp.checksum('x')) $call$, name)
 $$;
@@ -64,6 +70,45 @@ select is(pg_temp.queued(),
   'their objects are queued too');
 select pg_temp.forget();
 
+-- A run names its log: retention takes the row, and the run forgets it
+
+select pg_temp.create_run('logged', 'private app', 'customer company', 'running');
+update app_runs set logs_path = 'app_' || app_id || '/runs/' || id || '/stdout.log' where id = pg_temp.id('logged')::uuid;
+insert into app_outputs (run_id, output_type, output_name, output_bucket, output_path, file_size)
+select id, 'stdout', 'stdout.log', 'app-logs', logs_path, 1 from app_runs where id = pg_temp.id('logged')::uuid;
+update app_runs set status = 'success' where id = pg_temp.id('logged')::uuid;
+select pg_temp.allows('operator', $$ delete from app_outputs where run_id = '{logged}' $$, 'deletes the log''s row');
+select is((select logs_path from app_runs where id = pg_temp.id('logged')::uuid), null, 'the run names it no more');
+select is((select string_agg(name, ' ') from claim_object_deletions()), pg_temp.fill('app_{private app}/runs/{logged}/stdout.log'), 'so that it is deleted');
+select pg_temp.forget();
+select pg_temp.create_run('alone', 'private app', 'customer company', 'running');
+update app_runs set logs_path = 'app_' || app_id || '/runs/' || id || '/mine.log' where id = pg_temp.id('alone')::uuid;
+update app_runs set status = 'success' where id = pg_temp.id('alone')::uuid;
+select private.delete_object('app-logs', pg_temp.fill('app_{private app}/runs/{alone}/mine.log'));
+select is_empty('select * from claim_object_deletions()', 'a log that only its run names is kept for it');
+select pg_temp.allows('operator', $$ delete from app_runs where id = '{alone}' $$, 'deletes the run');
+select is(pg_temp.queued(), pg_temp.fill('app-logs:runs/{alone}/mine.log'), 'and then it goes');
+select pg_temp.forget();
+
+-- Packages
+
+select pg_temp.create_namespace('space', 'publisher company');
+select pg_temp.create_package('lib', 'space');
+select pg_temp.create_package_version('draft', 'lib', '1.0.0', 'draft');
+update package_versions set storage_path = pg_temp.fill('yaml/{draft}') where id = pg_temp.id('draft')::uuid;
+update package_files set storage_path = pg_temp.fill('proto/{draft}') where version_id = pg_temp.id('draft')::uuid;
+update package_versions set storage_path = pg_temp.fill('moved/{draft}') where id = pg_temp.id('draft')::uuid;
+update package_files set storage_path = pg_temp.fill('moved-proto/{draft}') where version_id = pg_temp.id('draft')::uuid;
+select is(pg_temp.queued(), pg_temp.fill('packages:proto/{draft} packages:yaml/{draft}'), 'what content moved away from is queued');
+select private.delete_object('packages', pg_temp.fill(name)) from unnest(array['moved/{draft}', 'moved-proto/{draft}']) name;
+select is((select string_agg(bucket_id || ':' || name, ' ' order by name) from claim_object_deletions()), pg_temp.fill('packages:proto/{draft} packages:yaml/{draft}'),
+  'and what it lies in is not deleted');
+select pg_temp.forget();
+select pg_temp.allows('operator', $$ delete from package_versions where id = '{draft}' $$, 'deletes a draft in SQL');
+select is(pg_temp.queued(), pg_temp.fill('packages:moved-proto/{draft} packages:moved/{draft}'), 'its objects are queued');
+select is((select count(*) from claim_object_deletions()), 2::bigint, 'and deleted');
+select pg_temp.forget();
+
 -- Uploads
 
 select pg_temp.learn('upload', 'publisher owner', pg_temp.begin_upload('up.css'));
@@ -104,6 +149,15 @@ select isnt_empty('select * from claim_object_deletions()', 'a claim that ran ou
 select is(finish_object_deletions(pg_temp.id('claim')::uuid, 'app-storage', array[pg_temp.fill('app_{private app}/2.0.0/gone')]), 0,
   'and no more to be finished by the first');
 update private.object_deletions set written_until = now() + interval '1 hour' where name = pg_temp.fill('app_{private app}/staging/{later}');
+select pg_temp.add_object('app-storage', 'app_{private app}/2.0.0/gone');
+select is((select sum(finish_object_deletions(claim_id, bucket_id, array[name])) from private.object_deletions where claimed_until > now() and name like '%/gone'),
+  0::bigint, 'what Storage kept is not finished');
+select private.delete_object('app-storage', pg_temp.fill('app_{private app}/2.0.0/fresh'));
+update private.object_deletions set claimed_until = now() where claim_id is not null;
+select is((select right(name, 5) from claim_object_deletions(1)), 'fresh', 'what was never tried comes before what was');
+delete from private.object_deletions where name like '%/fresh';
+select pg_temp.lose('app_{private app}/2.0.0/gone');
+select isnt_empty('select * from claim_object_deletions()', 'which is tried again');
 select is((select sum(finish_object_deletions(claim_id, bucket_id, array[name])) from private.object_deletions where claimed_until > now()), 2::bigint,
   'what is deleted is finished');
 select is((select string_agg(name || ' ' || (delete_after = now() + interval '1 hour') || ' ' || (claim_id is null), ', ')

@@ -1,7 +1,7 @@
 -- What is too old goes, by the policy that is closest; what is needed stays.
 begin;
 \ir tests.inc
-select plan(46);
+select plan(70);
 
 -- What else the database holds is kept here.
 update retention_policies set keep_days = null;
@@ -37,7 +37,7 @@ $$;
 
 select pg_temp.refuses('customer owner', format($$ insert into retention_policies (company_id, kind, keep_days) values ('{customer company}', %s) $$, bad),
   '23514', format('new row for relation "retention_policies" violates check constraint "retention_policies_%s"', name), 'cannot say ' || bad)
-from (values ($$'logs', 0$$, 'keep_days_range'), ($$'logs', 36501$$, 'keep_days_range'), ($$'runs', 1$$, 'kind')) bad (bad, name);
+from (values ($$'logs', 0$$, 'keep_days_range'), ($$'logs', 36501$$, 'keep_days_range'), ($$'everything', 1$$, 'kind')) bad (bad, name);
 select pg_temp.refuses('service', $$ insert into retention_policies (app_id, kind, keep_days) values ('{private app}', 'logs', 1) $$, '23514',
   'new row for relation "retention_policies" violates check constraint "retention_policies_app_of_company"', 'cannot say what is kept of an app for all companies');
 select pg_temp.refuses('customer owner', $$
@@ -84,6 +84,7 @@ begin
   values (pg_temp.id('private app')::uuid, version, now() - make_interval(days => days + 1)) returning id into new_id;
   update app_builds set build_status = 'building', build_path = 'app_' || app_id || '/builds/' || id || '/build.tar.gz',
     build_logs = 'app_' || app_id || '/builds/' || id || '/build.log' where id = new_id;
+  insert into storage.objects (bucket_id, name, metadata) select 'app-logs', build_logs, '{"size": 5}' from app_builds where id = new_id;
   update app_builds set build_status = wanted, completed_at = now() - make_interval(days => days) where id = new_id;
   perform pg_temp.remember(name, new_id);
 end;
@@ -94,14 +95,14 @@ select pg_temp.create_old_build(name, version, status, days) from (values
 select pg_temp.keep('builds', 7, 'customer company');
 select is(pg_temp.goes(true), 'nothing', 'what is kept of builds is the publisher''s to say');
 select pg_temp.keep('builds', 7, 'publisher company');
-select is(pg_temp.goes(true), 'builds 3 6 0', 'old builds go, but the newest success of a version that can run');
+select is(pg_temp.goes(true), 'builds 3 6 15', 'old builds go, but the newest success of a version that can run');
 select pg_temp.create_run('needs it', 'private app', 'customer company');
 update app_runs set build_id = pg_temp.id('first')::uuid where id = pg_temp.id('needs it')::uuid;
-select is(pg_temp.goes(false), 'builds 2 4 0', 'and what a run waits for');
+select is(pg_temp.goes(false), 'builds 2 4 10', 'and what a run waits for');
 select is((select string_agg(w.name, ' ' order by w.name) from app_builds b join world w on w.value = b.id::text where b.app_id = pg_temp.id('private app')::uuid),
   'first second', 'are still there');
 update app_runs set status = 'cancelled' where id = pg_temp.id('needs it')::uuid;
-select is(pg_temp.goes(false), 'builds 1 2 0', 'when the run is over it goes');
+select is(pg_temp.goes(false), 'builds 1 2 5', 'when the run is over it goes');
 
 -- Versions: 0.9.0 archived, 1.0.0 published, 1.1.0 deprecated, 2.0.0 a draft
 
@@ -130,7 +131,7 @@ select is((select count(*) from app_versions where app_id = pg_temp.id('private 
   'the version is not: its number is never free again');
 select is(pg_temp.goes(false), 'nothing', 'what has just been archived keeps its files for as long again');
 select pg_temp.age_versions();
-select is(pg_temp.goes(false), 'versions emptied 1 4 23', 'and loses them then, builds included');
+select is(pg_temp.goes(false), 'versions emptied 1 3 23', 'and loses them then, builds included');
 select is((select count(*) from app_storage where app_id = pg_temp.id('private app')::uuid and version in ('1.0.0', '1.2.0', '2.0.0')), 6::bigint,
   'published versions and drafts keep theirs');
 
@@ -161,6 +162,96 @@ select pg_temp.keep('cron_skips', 7, 'customer company'), pg_temp.keep('webhook_
 select is(pg_temp.goes(true), 'cron_skips 1 0 0, webhook_deliveries 1 0 0', 'old skips and deliveries would go');
 select is(pg_temp.goes(false), 'cron_skips 1 0 0, webhook_deliveries 1 0 0', 'they go');
 select is((select string_agg(delivery_id, ' ') from app_webhook_deliveries where webhook_id = pg_temp.id('webhook')::uuid), 'new', 'younger ones stay');
+-- Runs: with all that they put out, of each no more in a step than allowed
+
+select pg_temp.create_run(name, 'private app', 'customer company', status) from (values
+  ('ancient', 'success'), ('failed', 'failed'), ('recent', 'success'), ('waiting', 'pending'), ('held', 'running')) r (name, status);
+alter table app_runs disable trigger guard_run;
+update app_runs set created_at = now() - interval '50 days', started_at = now() - interval '50 days',
+  completed_at = case when completed_at is not null then now() - interval '40 days' end
+where id in (select value::uuid from world where name in ('ancient', 'failed', 'waiting', 'held'));
+update app_runs set created_at = now() - interval '50 days', logs_path = null where id = pg_temp.id('recent')::uuid;
+update app_runs set retry_of = pg_temp.id('ancient')::uuid where id = pg_temp.id('waiting')::uuid;
+alter table app_runs enable trigger guard_run;
+update app_cron_schedules set last_run_id = pg_temp.id('ancient')::uuid where id = pg_temp.id('schedule')::uuid;
+select pg_temp.add_output(run, 'stdout', 'stdout.log', 40), pg_temp.add_output(run, 'file', 'kept', 40) from unnest(array['ancient', 'recent', 'held']) run;
+insert into app_outputs (run_id, output_type, output_name, output_data, created_at)
+values (pg_temp.id('ancient')::uuid, 'metric', 'rows', '{"value": 1}', now() - interval '40 days');
+update retention_policies set keep_days = 39 where company_id = pg_temp.id('customer company')::uuid and kind = 'logs';
+update retention_policies set keep_days = null where company_id is null and kind in ('logs', 'outputs');
+select is(pg_temp.goes(true), 'logs 3 3 30', 'no run goes by itself');
+select pg_temp.keep('runs', 41, 'customer company');
+select is(pg_temp.goes(true), 'logs 3 3 30', 'what counts is when a run was over');
+update retention_policies set keep_days = 30 where kind = 'runs' and company_id is not null;
+select pg_temp.keep('runs', null, 'customer company', 'private app');
+select is(pg_temp.goes(true), 'logs 3 3 30', 'runs of an app may be kept for longer');
+delete from retention_policies where kind = 'runs' and app_id is not null;
+select is(pg_temp.goes(true), 'logs 3 3 30, outputs of runs 2 1 10, runs 2 0 0', 'what would go is told: outputs and runs, and what has a policy of its own');
+select matches(pg_temp.goes(false, 4), '^logs 3 3 30, outputs of runs 1 \d \d+$', 'outputs go first');
+select is((select count(*) from app_runs where id = pg_temp.id('ancient')::uuid), 1::bigint, 'as long as one is there the run stays');
+select pg_temp.goes(false);
+select is(pg_temp.goes(true), 'nothing', 'until there is nothing left');
+select is((select string_agg(name, ' ' order by name) from world join app_runs on id::text = value where name in ('ancient', 'failed', 'recent', 'waiting', 'held')),
+  'held recent waiting', 'what waits, runs or is young stays');
+select is((select string_agg(output_name, ' ' order by output_name) from app_outputs where run_id = pg_temp.id('recent')::uuid), 'kept', 'with what it put out');
+select is((select retry_of from app_runs where id = pg_temp.id('waiting')::uuid), null, 'who was a retry forgets of what');
+select is((select last_run_id from app_cron_schedules where id = pg_temp.id('schedule')::uuid), null, 'so does the schedule');
+select isnt_empty(format('select from private.object_deletions where name = %L', pg_temp.fill('app_{private app}/runs/{ancient}/kept')), 'its objects are queued');
+
+-- Downloads and their tokens
+
+insert into app_downloads (company_id, app_id, version, bucket, path, method, bytes, created_at)
+select pg_temp.id('customer company')::uuid, pg_temp.id('private app')::uuid, version, 'app-storage', 'x', 'link', 5, now() - make_interval(days => days)
+from (values ('1.0.0', 9), ('1.0.0', 9), ('1.0.0', 1), (null, 9)) d (version, days);
+create function pg_temp.create_token(token_name text, days integer, expires interval) returns void language plpgsql as $$
+declare
+  new_id uuid;
+begin
+  insert into app_download_tokens (company_id, app_id, file_id, label, expires_at, secret_sha256, created_at)
+  select pg_temp.id('customer company')::uuid, f.app_id, f.id, token_name, now() + expires, encode(sha256(gen_random_uuid()::text::bytea), 'hex'),
+    now() - make_interval(days => days)
+  from app_storage f where f.file_path = pg_temp.fill('app_{private app}/1.0.0/source.zip')
+  returning id into new_id;
+  perform pg_temp.remember(token_name, new_id);
+end;
+$$;
+select pg_temp.create_token(name, 20, expires::interval) from (values
+  ('expired', '-9 days'), ('just expired', '-1 day'), ('revoked', '9 days'), ('used up', '9 days'), ('valid', '9 days'), ('logged token', '-9 days')) t (name, expires);
+update app_download_tokens set revoked_at = now() - interval '9 days' where id = pg_temp.id('revoked')::uuid;
+update app_download_tokens set max_downloads = 1, download_count = 1, last_used_at = now() - interval '9 days' where id = pg_temp.id('used up')::uuid;
+update app_download_tokens set download_count = 1, last_used_at = now() - interval '9 days' where id = pg_temp.id('valid')::uuid;
+update app_downloads set token_id = pg_temp.id('logged token')::uuid, method = 'token' where version = '1.0.0' and created_at > now() - interval '2 days'
+  and app_id = pg_temp.id('private app')::uuid;
+select is(pg_temp.goes(true), 'nothing', 'downloads and tokens are kept');
+select pg_temp.answers('publisher member', $$ select string_agg(concat_ws(' ', version, method, downloads, bytes), ', ') from list_app_download_counts('{private app}') $$,
+  '1.0.0 link 2 10, 1.0.0 token 1 5', 'sees how often files were fetched');
+select pg_temp.keep('downloads', 7, 'customer company'), pg_temp.keep('download_tokens', 7, 'customer company');
+select is(pg_temp.goes(true), 'download_tokens 3 0 0, downloads 3 0 0', 'what is old, and useless for so long, would go');
+select is(pg_temp.goes(false), 'download_tokens 3 0 0, downloads 3 0 0', 'it goes');
+select is((select string_agg(label, ', ' order by label) from app_download_tokens where company_id = pg_temp.id('customer company')::uuid),
+  'just expired, logged token, valid', 'tokens stay that are good, were good lately, or are named by the log');
+select pg_temp.answers('publisher member', $$ select string_agg(concat_ws(' ', version, method, downloads, bytes), ', ') from list_app_download_counts('{private app}') $$,
+  '1.0.0 link 2 10, 1.0.0 token 1 5', 'and what is not logged any more stays counted');
+select pg_temp.answers('outsider', $$ select count(*) from list_app_download_counts('{private app}') $$, '0', 'learns nothing of it');
+update app_downloads set created_at = now() - interval '8 days' where token_id = pg_temp.id('logged token')::uuid;
+select is(pg_temp.goes(false), 'download_tokens 1 0 0, downloads 1 0 0', 'when the log''s last row goes, so does the token that it named');
+
+-- What nobody has to say
+
+insert into executors (id, last_seen_at) values
+  ('lost ' || pg_temp.id('executor'), now() - interval '31 days'), ('seen ' || pg_temp.id('executor'), now() - interval '29 days'),
+  ('holds ' || pg_temp.id('executor'), now() - interval '31 days'), ('builds ' || pg_temp.id('executor'), now() - interval '31 days');
+update app_runs set executor_id = 'holds ' || executor_id where id = pg_temp.id('held')::uuid;
+select pg_temp.create_build('held build', 'private app', '1.0.0', 'building');
+update app_builds set executor_id = 'builds ' || pg_temp.id('executor') where id = pg_temp.id('held build')::uuid;
+insert into private.api_creations (caller, idempotency_key, fingerprint, resource_id, created_at)
+select pg_temp.id('nobody')::uuid, key, 'x', 'x', at from (values ('old', now() - interval '25 hours'), ('new', now() - interval '23 hours')) k (key, at);
+insert into private.api_request_counts values
+  (pg_temp.id('nobody')::uuid, now() - interval '49 hours', 1), (pg_temp.id('outsider')::uuid, now() - interval '47 hours', 1);
+select is(pg_temp.goes(true), 'api_creations 1 0 0, api_request_counts 1 0 0, executors 1 0 0', 'executors that were lost and what the API remembers would go');
+select is(pg_temp.goes(false), 'api_creations 1 0 0, api_request_counts 1 0 0, executors 1 0 0', 'they go');
+select is((select string_agg(split_part(id, ' ', 1), ' ' order by id) from executors where id like '% ' || pg_temp.id('executor')), 'builds holds seen', 'those with work stay');
+select is(pg_temp.goes(false), 'nothing', 'and nothing is left');
 select is_empty('select * from check_storage_usage()', 'after all of it the usage adds up');
 
 select * from finish();

@@ -1,7 +1,7 @@
 -- Rows and objects compared, and what is done about what is found.
 begin;
 \ir tests.inc
-select plan(28);
+select plan(58);
 
 update storage.objects set created_at = now() - interval '2 days';
 create function pg_temp.found(bucket text) returns text language sql as $$
@@ -106,7 +106,96 @@ select is(pg_temp.repair('app_outputs', 'app_{private app}/runs/{over}/stdout.lo
 select is((select concat_ws(' ', file_size, output_path is null, output_data) from app_outputs where run_id = pg_temp.id('over')::uuid and output_type = 'stdout'),
   pg_temp.fill('t {"kept": true, "lost": "app_{private app}/runs/{over}/stdout.log"}'), 'as lost');
 select pg_temp.refuses('service', $$ select repair_storage_row('companies', gen_random_uuid(), 'x') $$, 'SW001',
-  'source takes app_storage, app_builds or app_outputs.', 'cannot repair what has no objects', 'source');
+  'source takes app_storage, app_builds, app_build_logs, app_outputs, package_versions or package_files.', 'cannot repair what has no objects', 'source');
+-- Logs in parts: all of them are looked for
+
+insert into app_outputs (run_id, output_type, output_name, output_bucket, output_path, file_size, output_data)
+select id, 'stderr', 'stderr.log', 'app-logs', folder || '3', 30, jsonb_build_object('parts', jsonb_build_array(folder || '1', folder || '2', folder || '3'), 'truncated', false)
+from app_runs, lateral (select 'app_' || app_id || '/runs/' || id || '/stderr.' as folder) f where id = pg_temp.id('over')::uuid;
+select pg_temp.add_old_object('app-logs', 'app_{private app}/runs/{over}/stderr.' || part, 10) from generate_series(1, 3) part;
+select is(pg_temp.found_rows('app_outputs'), 'nothing', 'a log whose parts are all there is in order');
+update storage.objects set metadata = '{"size": 11}' where name = pg_temp.fill('app_{private app}/runs/{over}/stderr.2');
+select is(pg_temp.found_rows('app_outputs'), pg_temp.fill('runs/{over}/stderr.3: size_mismatch 30 31'), 'its size is that of all');
+select is(pg_temp.repair('app_outputs', 'app_{private app}/runs/{over}/stderr.3'), 'corrected', 'it is what they have');
+select pg_temp.lose('app_{private app}/runs/{over}/stderr.1');
+select is(pg_temp.found_rows('app_outputs'), pg_temp.fill('runs/{over}/stderr.3: row_without_object 31 21'), 'one that is missing is found');
+select is(pg_temp.repair('app_outputs', 'app_{private app}/runs/{over}/stderr.3'), 'marked', 'it is marked');
+select is((select concat_ws(' ', file_size, output_path, output_data) from app_outputs where run_id = pg_temp.id('over')::uuid and output_type = 'stderr'),
+  pg_temp.fill('21 app_{private app}/runs/{over}/stderr.3 {"lost": ["app_{private app}/runs/{over}/stderr.1"], "parts": '
+    '["app_{private app}/runs/{over}/stderr.2", "app_{private app}/runs/{over}/stderr.3"], "truncated": false}'), 'and what is left is kept');
+select is_empty($$ select from private.object_deletions where name like '%/stderr._' and name not like '%1' $$, 'in the bucket too');
+
+-- Logs of builds
+
+select pg_temp.create_build('logged', 'private app', '1.0.0', 'building');
+update storage.objects set metadata = '{"size": 7}' where name = pg_temp.fill('app_{private app}/builds/{logged}/build.log');
+select is(pg_temp.found_rows('app_build_logs'), 'nothing', 'a log that grows has no size');
+update app_builds set build_status = 'failed' where id = pg_temp.id('logged')::uuid;
+update storage.objects set metadata = '{"size": 8}' where name = pg_temp.fill('app_{private app}/builds/{logged}/build.log');
+select is(pg_temp.found_rows('app_build_logs'), pg_temp.fill('builds/{logged}/build.log: size_mismatch 7 8'), 'one that was written after the end is found');
+select is(pg_temp.repair('app_build_logs', 'app_{private app}/builds/{logged}/build.log'), 'corrected', 'its size is noted');
+select pg_temp.lose('app_{private app}/builds/{logged}/build.log');
+select is(pg_temp.found_rows('app_build_logs'), pg_temp.fill('builds/{logged}/build.log: row_without_object 8'), 'one that is missing is found');
+select is(pg_temp.repair('app_build_logs', 'app_{private app}/builds/{logged}/build.log'), 'marked', 'and has no size any more');
+select is((select build_logs_size from app_builds where id = pg_temp.id('logged')::uuid), null, 'which says that there is none');
+
+-- Packages
+
+select pg_temp.create_namespace('space', 'publisher company');
+select pg_temp.create_package('lib', 'space');
+create function pg_temp.store_version(new_name text, new_version text, status text default 'draft') returns void language plpgsql as $$
+begin
+  perform pg_temp.create_package_version(new_name, 'lib', new_version, status);
+  update package_versions set storage_path = pg_temp.id(new_name) || '/yaml', yaml_content = null where id = pg_temp.id(new_name)::uuid;
+  update package_files set storage_path = pg_temp.id(new_name) || '/proto', content = null where version_id = pg_temp.id(new_name)::uuid;
+  insert into storage.objects (bucket_id, name, metadata, created_at) values
+    ('packages', pg_temp.id(new_name) || '/yaml', '{"size": 14}', now() - interval '2 hours'),
+    ('packages', pg_temp.id(new_name) || '/proto', '{"size": 1}', now() - interval '2 hours');
+end;
+$$;
+create function pg_temp.found_packages() returns text language sql as $$
+  select coalesce(string_agg(concat_ws(' ', (select world.name from world where value = split_part(f.name, '/', 1)) || '/' || split_part(f.name, '/', 2) || ':',
+    problem, row_size, object_size, case when kept then 'kept' end), ', ' order by f.name), 'nothing')
+  from (
+    select * from audit_storage_rows('package_versions', max_rows => 10000)
+    union all select * from audit_storage_rows('package_files', max_rows => 10000)) f
+  where problem is not null and exists (select from world where value = split_part(f.name, '/', 1))
+$$;
+create function pg_temp.repair_package(source text, path text) returns text language sql as $$
+  select repair_storage_row(source, id, problem) from audit_storage_rows(source, max_rows => 10000) where name = pg_temp.fill(path)
+$$;
+select pg_temp.store_version('draft', '2.0.0'), pg_temp.store_version('other draft', '3.0.0'), pg_temp.store_version('released', '1.0.0', 'published');
+select is(pg_temp.found_packages(), 'nothing', 'packages are in order');
+select is((select checksum from audit_storage_rows('package_files', max_rows => 10000) where name = pg_temp.fill('{released}/proto')), pg_temp.checksum('a'),
+  'their checksums are told as those of files');
+select pg_temp.add_old_object('packages', '{released}/left');
+select is((select string_agg(name, ' ') from audit_storage_objects('packages', pg_temp.fill('{released}'), 3, '1 hour') where problem is not null
+  and name like pg_temp.fill('{released}%')), pg_temp.fill('{released}/left'), 'an object that no package names is found');
+select pg_temp.lose('{released}/yaml'), pg_temp.lose('{other draft}/proto');
+update storage.objects set metadata = '{"size": 2}' where name in (pg_temp.fill('{released}/proto'), pg_temp.fill('{draft}/yaml'));
+select is((select string_agg(part, ', ' order by part) from unnest(string_to_array(pg_temp.found_packages(), ', ')) part),
+  'draft/yaml: size_mismatch 14 2, other draft/proto: row_without_object 1, released/proto: size_mismatch 1 2 kept, released/yaml: row_without_object 14 kept',
+  'content that is missing or another is found');
+select is(pg_temp.repair_package('package_versions', '{released}/yaml'), 'kept', 'what was published is not taken away');
+select is(pg_temp.repair_package('package_files', '{released}/proto'), 'kept', 'nor are its files');
+select is(pg_temp.repair_package('package_versions', '{draft}/yaml'), 'removed', 'a draft is');
+select is(pg_temp.repair_package('package_files', '{other draft}/proto'), 'removed', 'with one of its files');
+select is((select string_agg(version, ' ') from package_versions where package_id = pg_temp.id('lib')::uuid), '1.0.0', 'as a whole');
+update package_versions set yaml_content = 'version: 1.0.0' where id = pg_temp.id('released')::uuid;
+update package_files set content = 'a' where version_id = pg_temp.id('released')::uuid;
+select is(pg_temp.repair_package('package_versions', '{released}/yaml') || ', ' || pg_temp.repair_package('package_files', '{released}/proto'),
+  'corrected, corrected', 'what the row has too lies there from then on');
+select is(pg_temp.found_packages(), 'nothing', 'and all is well');
+
+-- What is all right by now is left alone
+
+select pg_temp.add_file('private app', '2.0.0', 'fine.js', 'dist');
+select pg_temp.learn('fine', 'operator', $$ select id from app_storage where file_path = 'app_{private app}/2.0.0/fine.js' $$);
+select is(repair_storage_row('app_storage', pg_temp.id('fine')::uuid, problem, checksum), 'settled', 'a file is not removed for ' || coalesce(problem, 'nothing'))
+from (values ('row_without_object', null), ('size_mismatch', null), ('checksum_mismatch', pg_temp.checksum('another')), (null, null)) p (problem, checksum);
+select pg_temp.refuses('service', $$ select repair_storage_row('app_storage', '{fine}', 'checksum_mismatch') $$, 'SW001', 'A checksum that differs is named.',
+  'says which checksum was wrong', 'checksum');
+select is(repair_storage_row('app_storage', pg_temp.id('fine')::uuid, 'checksum_mismatch', pg_temp.checksum('fine.js')), 'removed', 'one with the checksum that was wrong is');
 select is_empty('select * from check_storage_usage()', 'after all of it the usage adds up');
 
 select * from finish();

@@ -107,7 +107,7 @@ export const buildOperations: Operation[] = [
     creates: true,
     status: 201,
     returns: { one: builds },
-    errors: ["forbidden", "conflict"],
+    errors: ["forbidden", "conflict", "queue_full", "quota_exceeded"],
     example: {
       params: { appId: SAMPLE.app },
       body: { build_version: SAMPLE.version },

@@ -131,7 +131,7 @@ export const runOperations: Operation[] = [
     creates: true,
     status: 201,
     returns: { one: runs },
-    errors: ["app_not_runnable", "queue_full"],
+    errors: ["app_not_runnable", "queue_full", "quota_exceeded"],
     example: {
       params: { appId: SAMPLE.app },
       body: { company_id: SAMPLE.northwind, config: { outlier_threshold: 3 } },
@@ -189,7 +189,7 @@ export const runOperations: Operation[] = [
     creates: true,
     status: 201,
     returns: { one: runs },
-    errors: ["run_not_finished", "app_not_runnable", "queue_full"],
+    errors: ["run_not_finished", "app_not_runnable", "queue_full", "quota_exceeded"],
     example: {
       params: { appId: SAMPLE.app, runId: SAMPLE.run },
       response: {

@@ -74,7 +74,7 @@ const newSecret = z.object({
   previous_secret_expires_at: time.nullable(),
 });
 
-const OUTCOMES = ["enqueued", "queue_full", "not_runnable", "failed"] as const;
+const OUTCOMES = ["enqueued", "queue_full", "storage_full", "not_runnable", "failed"] as const;
 
 const deliveries: Resource = {
   name: "Delivery",
