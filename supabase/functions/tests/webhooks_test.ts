@@ -442,6 +442,42 @@ test("a full queue and a sender gone wild are told when to come again", async ()
   assertEquals((await deliver(webhook, { id: "msg_full" })).status, 202);
 });
 
+test("a company whose storage is full runs nothing new, and is told so wherever it asks", async () => {
+  const owner = await customer();
+  const webhook = await makeWebhook(owner);
+  assertEquals((await deliver(webhook)).status, 202);
+  const [{ id, app_id }] = await runsOf(owner);
+  const output = await world().service.from("app_outputs").insert({
+    run_id: id,
+    company_id: owner.companyId,
+    output_type: "file",
+    output_name: "large",
+    output_bucket: "app-storage",
+    output_path: `app_${app_id}/runs/${id}/outputs/large`,
+    file_size: 2_000_000,
+  });
+  assertEquals(output.error, null);
+  const quota = async (storage_quota_bytes: number) => {
+    const { error } = await world().service.from("companies").update({ storage_quota_bytes })
+      .eq("id", owner.companyId);
+    assertEquals(error, null);
+  };
+  await quota(1_999_999);
+  const refused = await deliver(webhook, { id: "msg_storage" });
+  assertEquals([refused.status, refused.body.code], [409, "quota_exceeded"]);
+  assert(refused.body.detail.includes("2000000 of 1999999 bytes"), refused.body.detail);
+  const { data } = await owner.user.client.from("app_webhook_deliveries").select("outcome")
+    .eq("delivery_id", "msg_storage");
+  assertEquals(data, [{ outcome: "storage_full" }]);
+  const asked = await call(world(), owner.user, `api/apps/${app_id}/runs`, {
+    json: { company_id: owner.companyId },
+  });
+  assertEquals([asked.status, asked.body.code], [409, "quota_exceeded"]);
+  assertEquals(asked.body.errors[0].path, "company_id");
+  await quota(2_000_000);
+  assertEquals((await deliver(webhook, { id: "msg_storage" })).status, 202);
+});
+
 test("a company that lost the app is told so, and runs nothing", async () => {
   const owner = await customer();
   const webhook = await makeWebhook(owner);
