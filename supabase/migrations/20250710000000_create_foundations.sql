@@ -15,7 +15,7 @@
 --   SW050  invalid cron expression                      SW043  idempotency key was used for another request
 --   SW051  unknown time zone                            SW052  idempotency key has been used
 --   SW060  quota of objects exceeded                    SW061  the object of that name is being deleted
---   SW095  build queue limit of the publisher reached    SW113  storage is full: no new runs and builds
+--   SW095  build queue limit of the publisher reached   SW113  storage is full: no new runs and builds
 --
 --   SW100  name is taken, or could be mistaken for one   SW104  namespace is not one of the caller's
 --   SW101  version of a package exists                   SW105  package depends on itself
