@@ -15,6 +15,7 @@ import {
 } from "./rest_errors.ts";
 import { quoteTextFilters } from "./rest_filters.ts";
 import { listenForReloads } from "./rest_listener.ts";
+import { disguiseQuoted } from "./rest_logic.ts";
 import { makeReconnecting, type ReconnectingPool } from "./rest_pool.ts";
 import { verifyToken } from "./tokens.ts";
 import { isoTime, isoTimeWithOffset, jsonText, textType } from "./wire_types.ts";
@@ -41,6 +42,8 @@ interface Call {
   sqlError?: PostgresError;
   /** The database did not answer, or stopped answering. */
   isUnavailable?: boolean;
+  /** What makes the parameters of its statements as they were sent. */
+  unmask?: (parameter: unknown) => unknown;
 }
 
 /** What `alter role` has set. */
@@ -97,7 +100,9 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
     const schema = await connection.introspect({ useCache: true });
     // Who calls is settled; lite would look for the user's session in a database it does not see.
     const [defaultSchema] = options.api.schemas;
-    const quoted = quoteTextFilters(request, schema, defaultSchema);
+    const disguised = disguiseQuoted(request);
+    calls.getStore()!.unmask = disguised.unmask;
+    const quoted = quoteTextFilters(disguised.request, schema, defaultSchema);
     const anonymous = new Request(await encodeDocuments(quoted, schema, defaultSchema));
     anonymous.headers.delete("authorization");
     return await app.fetch(anonymous);
@@ -155,7 +160,10 @@ class RestConnection extends PostgresConnection {
       url: options.postgres.url("authenticator"),
       postgresOptions: { max: POOL_SIZE, types: JSON_TYPES },
     });
-    this.#pool = makeReconnecting(this.driver, onLost);
+    this.#pool = makeReconnecting(this.driver, onLost, (parameter) => {
+      const unmask = calls.getStore()?.unmask;
+      return unmask ? unmask(parameter) : parameter;
+    });
     this.#introspector = introspector;
     this.#calls = calls;
     this.#searchPath = [...options.api.schemas, "extensions"].map((name) => `"${name}"`).join(", ");

@@ -36,8 +36,13 @@ export interface ReconnectingPool {
 /**
  * Lets `driver` reserve connections from pools with its own options, one after the other.
  * @param onLost called in the context of whoever learns that the database is away
+ * @param bind what each parameter becomes before it is sent
  */
-export function makeReconnecting(driver: postgres.Sql, onLost: () => void): ReconnectingPool {
+export function makeReconnecting(
+  driver: postgres.Sql,
+  onLost: () => void,
+  bind = (parameter: unknown) => parameter,
+): ReconnectingPool {
   let ended = false;
   let current = open();
   globalThis.addEventListener("unhandledrejection", forgive);
@@ -88,7 +93,10 @@ export function makeReconnecting(driver: postgres.Sql, onLost: () => void): Reco
       const reserved = await unlessLost(generation, () => reserving, () => true);
       return {
         unsafe: (text, parameters) =>
-          unlessLost(generation, () => Promise.resolve(reserved.unsafe(text, parameters as never))),
+          unlessLost(
+            generation,
+            () => Promise.resolve(reserved.unsafe(text, parameters?.map(bind) as never)),
+          ),
         release() {
           if (!generation.isLost) reserved.release();
         },
