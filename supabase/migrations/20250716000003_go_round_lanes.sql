@@ -101,6 +101,22 @@ $$;
 comment on function private.wake_lanes is
   'Runs whose time has come become due, and companies whose time is over are looked at again. Waits for nobody.';
 
+create function private.look_at_clock()
+returns void
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  if exists (select from private.live_runs where not is_due and run_after <= now())
+    or exists (select from private.company_lanes where parked_until <= statement_timestamp())
+  then
+    perform private.wake_lanes();
+  end if;
+end;
+$$;
+comment on function private.look_at_clock is 'wake_lanes, if any time has come.';
+
 create function private.first_place()
 returns integer
 language plpgsql
@@ -119,6 +135,10 @@ language plpgsql
 set search_path = ''
 as $$
 begin
+  if tries = 1 then
+    -- This connection may have looked a moment ago.
+    perform private.look_at_clock();
+  end if;
   if tries < 5 and (private.unpark_lanes() or exists (select from private.company_lanes where is_ready)) then
     -- Others have these lanes, for as long as a commit takes.
     perform pg_sleep(0.001 * tries);
@@ -224,6 +244,7 @@ declare
   tries integer := 1;
   run_limit integer;
   taken uuid;
+  setting text;
 begin
   loop
     -- In the order of the ring, until one is locked.
@@ -256,7 +277,7 @@ begin
     exit when found;
     perform private.settle_lanes(array[place]);
   end loop;
-  perform set_config('stowage.lane', place::text, false);
+  setting := set_config('stowage.lane', place::text, false);
   return taken;
 end;
 $$;

@@ -73,24 +73,29 @@ declare
   outcomes text[];
   finished uuid[];
   freed integer[];
+  some_unnamed boolean;
+  some_unknown boolean;
+  some_failed boolean;
 begin
   if p_results is null or jsonb_typeof(p_results) <> 'array' or jsonb_array_length(p_results) > 1000 then
     perform private.raise_error('SW001', 'results takes an array of at most 1000 results.', 'results');
   end if;
   -- All are locked in the order of ids, as heartbeats lock them.
   results := array(select r from jsonb_populate_recordset(null::private.run_result, p_results) r order by r.run_id);
-  if exists (select from unnest(results) r where r.run_id is null) then
+  select bool_or(r.run_id is null),
+    bool_or(coalesce(r.status not in ('success', 'failed', 'cancelled', 'timeout'), true)),
+    bool_or(r.status in ('failed', 'timeout'))
+  into some_unnamed, some_unknown, some_failed
+  from unnest(results) r;
+  if some_unnamed then
     perform private.raise_error('SW001', 'Every result says which run it is of.', 'run_id');
   end if;
-  if exists (
-    select from unnest(results) r
-    where coalesce(r.status not in ('success', 'failed', 'cancelled', 'timeout'), true)
-  ) then
+  if some_unknown then
     perform private.raise_error('SW001', 'status takes success, failed, cancelled or timeout.', 'status');
   end if;
 
   -- What may be tried again is asked one by one.
-  if exists (select from unnest(results) r where r.status in ('failed', 'timeout')) then
+  if some_failed then
     foreach result in array results loop
       ids := ids || result.run_id;
       outcomes := outcomes || case
@@ -203,8 +208,7 @@ comment on function public.finish_app_run is
   'asked for here or, as retry_failures, by the run; not_held, if the run is another''s or over, and nothing changed. '
   'Errors: SW001 (status), 23514 (paths).';
 
-create function private.take_turn(
-  p_executor_id text, result private.run_result, p_lease interval, p_some_parked boolean)
+create function private.take_turn(p_executor_id text, result private.run_result, p_lease interval)
 returns json
 language plpgsql
 set search_path = ''
@@ -213,19 +217,22 @@ declare
   finished uuid;
   taken uuid;
   freed integer;
+  freed_is_parked boolean;
   claimed json;
+  setting text;
 begin
   delete from private.live_runs h
   where h.run_id = result.run_id and h.executor_id = p_executor_id
     and (result.attempt is null or h.attempt = result.attempt)
-  returning h.run_id, h.lane into finished, freed;
-  if p_some_parked then
+  returning h.run_id, h.lane, (select l.parked_until is not null from private.company_lanes l where l.lane = h.lane)
+  into finished, freed, freed_is_parked;
+  if freed_is_parked then
     perform private.unpark_lane(freed);
   end if;
   taken := private.take_waiting_run(p_executor_id);
 
-  -- Two runs, one statement: its start costs more than a row.
-  perform set_config('stowage.queue', 'on', true);
+  -- Two runs, one statement: its start costs more than a row. And what is assigned is evaluated without being one.
+  setting := set_config('stowage.queue', 'on', true);
   with changed as (
     update public.app_runs
     set
@@ -247,7 +254,7 @@ begin
       attempt_history, lease_expires_at
   )
   select json_build_array(row_to_json(changed)) into claimed from changed where id = taken;
-  perform set_config('stowage.queue', '', true);
+  setting := set_config('stowage.queue', '', true);
   if finished is not null
     and (result.logs_path is not null or result.output_path is not null or result.metadata is not null)
   then
@@ -273,16 +280,15 @@ set enable_bitmapscan = off
 as $$
 declare
   result private.run_result;
-  some_parked boolean;
+  has_looked constant boolean := private.begin_claim(p_executor_id, p_max_runs, p_lease);
   taken uuid[];
   finished json;
   claimed json;
 begin
-  some_parked := private.begin_claim(p_executor_id, p_max_runs, p_lease);
   if p_max_runs = 1 and jsonb_typeof(p_results) = 'array' and jsonb_array_length(p_results) = 1 then
     result := jsonb_populate_record(null::private.run_result, p_results -> 0);
     if result.run_id is not null and result.status in ('success', 'cancelled') then
-      return private.take_turn(p_executor_id, result, p_lease, some_parked);
+      return private.take_turn(p_executor_id, result, p_lease);
     end if;
   end if;
   finished := private.finish_app_runs(p_executor_id, p_results);
