@@ -158,7 +158,7 @@ as $$
 declare
   lock_space constant integer := 1937010551;
   -- A large claim takes several from each of fewer companies: it is cheaper, and leaves lanes to others.
-  lanes_at_once constant integer := 8 + p_max_runs / 100;
+  lanes_at_once constant integer := 4 + p_max_runs / 100;
   place integer := coalesce(nullif(current_setting('stowage.lane', true), '')::integer, private.first_place());
   lanes integer[];
   limits integer[];

@@ -81,12 +81,11 @@ begin
     perform private.raise_error('SW001', 'results takes an array of at most 1000 results.', 'results');
   end if;
   -- All are locked in the order of ids, as heartbeats lock them.
-  results := array(select r from jsonb_populate_recordset(null::private.run_result, p_results) r order by r.run_id);
-  select bool_or(r.run_id is null),
+  select coalesce(array_agg(r order by r.run_id), '{}'), bool_or(r.run_id is null),
     bool_or(coalesce(r.status not in ('success', 'failed', 'cancelled', 'timeout'), true)),
     bool_or(r.status in ('failed', 'timeout'))
-  into some_unnamed, some_unknown, some_failed
-  from unnest(results) r;
+  into results, some_unnamed, some_unknown, some_failed
+  from jsonb_populate_recordset(null::private.run_result, p_results) r;
   if some_unnamed then
     perform private.raise_error('SW001', 'Every result says which run it is of.', 'run_id');
   end if;
