@@ -2,7 +2,7 @@
 -- narrow tables beside app_runs in step with it.
 begin;
 \ir tests.inc
-select plan(43);
+select plan(44);
 
 update app_runs set run_after = 'infinity' where status = 'pending';
 update app_runs set lease_expires_at = 'infinity' where status = 'running';
@@ -141,6 +141,13 @@ select pg_temp.answers('customer member', $$
     select jsonb_agg('{"app_id": "{private app}", "company_id": "{customer company}", "run_after": "infinity"}'::jsonb)
     from generate_series(1, 20))) with ordinality as run (id, ordinality) $$,
   'true', 'gets ids in the order of what was asked for');
+insert into batch select request_app_runs((
+  select jsonb_agg(jsonb_build_object(
+    'app_id', pg_temp.id('private app'), 'company_id', pg_temp.id('customer company'), 'config', jsonb_build_object('turn', n)))
+  from generate_series(1, 4) n));
+select is(
+  (select array_agg(r.config ->> 'turn' order by n) from generate_series(1, 3) n, claim_app_runs('one by one', sign(n)::integer) r),
+  '{1,2,3}', 'they are claimed in that order');
 
 select * from finish();
 rollback;
