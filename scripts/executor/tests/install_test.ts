@@ -7,6 +7,7 @@ import { readProjectApart } from "../install/read_project.ts";
 import { openRegistry } from "../install/registry.ts";
 import { createLogger } from "../log.ts";
 import { DEFAULT_BOUNDS } from "../sandbox/limits.ts";
+import { removeTree } from "../sandbox/remove_tree.ts";
 import type { Outcome, Sandbox, SandboxSpec } from "../sandbox/types.ts";
 import { makeRunDir, type RunDir } from "../work_dir.ts";
 
@@ -41,7 +42,8 @@ async function withInstaller(work: (install: Install) => Promise<void>): Promise
       check?.(dir);
     });
   } finally {
-    await Deno.remove(workDir, { recursive: true });
+    // Closed and deep, as it was left.
+    await removeTree(workDir);
   }
 }
 
