@@ -16,6 +16,7 @@
 --   SW051  unknown time zone                            SW052  idempotency key has been used
 --   SW060  quota of objects exceeded                    SW061  the object of that name is being deleted
 --   SW095  build queue limit of the publisher reached   SW113  storage is full: no new runs and builds
+--   SW125  version was published before, and deleted
 --
 --   SW100  name is taken, or could be mistaken for one   SW104  namespace is not one of the caller's
 --   SW101  version of a package exists                   SW105  package depends on itself
@@ -130,8 +131,21 @@ immutable
 set search_path = ''
 return jsonb_typeof(value) = 'object';
 
+create function private.is_span(value interval, shortest interval, longest interval)
+returns boolean
+language sql
+immutable
+set search_path = ''
+return value between shortest and longest
+  and least(
+    extract(year from value), extract(month from value), extract(day from value),
+    extract(hour from value), extract(minute from value), extract(second from value)) >= 0;
+comment on function private.is_span is
+  'So long, and no part of it negative: -5000000 years and 1826250000 days are a few days together, but no time has them added.';
+
 grant execute on function
-  private.is_slug(text), private.is_semver(text), private.semver_key(text), private.is_safe_path(text), private.is_object(jsonb)
+  private.is_slug(text), private.is_semver(text), private.semver_key(text), private.is_safe_path(text), private.is_object(jsonb),
+  private.is_span(interval, interval, interval)
 to authenticated, service_role;
 
 -- Who is asking

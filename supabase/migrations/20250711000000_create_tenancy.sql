@@ -5,7 +5,8 @@ create table public.companies (
   id uuid primary key default gen_random_uuid(),
   slug text not null constraint companies_slug_format check (private.is_slug(slug)),
   name text not null constraint companies_name_length check (length(trim(name)) between 1 and 200),
-  settings jsonb not null default '{}' constraint companies_settings_object check (private.is_object(settings)),
+  settings jsonb not null default '{}'
+    constraint companies_settings_object check (private.is_object(settings) and pg_column_size(settings) <= 65536),
   storage_quota_bytes bigint not null default 10737418240
     constraint companies_storage_quota_bytes_range check (storage_quota_bytes >= 0),
   storage_quota_objects bigint not null default 1000000

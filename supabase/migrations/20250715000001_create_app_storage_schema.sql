@@ -45,7 +45,8 @@ create table public.app_builds (
   file_size bigint constraint app_builds_file_size_range check (file_size between 0 and 104857600),
   checksum text constraint app_builds_checksum_format check (checksum ~ '^sha256:[0-9a-f]{64}$'),
   source_checksum text constraint app_builds_source_checksum_format check (source_checksum ~ '^sha256:[0-9a-f]{64}$'),
-  build_config jsonb not null default '{}' constraint app_builds_build_config_object check (private.is_object(build_config)),
+  build_config jsonb not null default '{}'
+    constraint app_builds_build_config_object check (private.is_object(build_config) and pg_column_size(build_config) <= 65536),
   build_logs text,
   build_logs_size bigint constraint app_builds_build_logs_size_range check (build_logs_size >= 0),
   error_message text constraint app_builds_error_message_length check (length(error_message) <= 10000),
@@ -189,7 +190,8 @@ create table public.app_cron_schedules (
   overlap_policy text not null default 'skip'
     constraint app_cron_schedules_overlap_policy check (overlap_policy in ('allow', 'skip')),
   max_lateness interval not null default '1 hour'
-    constraint app_cron_schedules_max_lateness_range check (max_lateness between '0' and '31 days'),
+    constraint app_cron_schedules_max_lateness_range check (
+      private.is_span(max_lateness, '0', '31 days') and extract(month from max_lateness) = 0),
   created_by uuid default auth.uid() references auth.users (id) on delete set null,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
@@ -907,6 +909,8 @@ do $$
 begin
   if exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
     alter publication supabase_realtime add table public.app_runs, public.app_outputs, public.app_builds;
+    -- Row security cannot be asked about a row that is gone: Realtime tells every subscriber its id.
+    alter publication supabase_realtime set (publish = 'insert, update');
   end if;
 end;
 $$;

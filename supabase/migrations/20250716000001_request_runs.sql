@@ -91,6 +91,9 @@ begin
   if coalesce(p_max_attempts, 0) not between 1 and 25 then
     perform private.raise_error('SW001', 'max_attempts takes 1 to 25.', 'max_attempts');
   end if;
+  if run_at not between '1970-01-01Z' and '9999-12-31Z' then
+    perform private.raise_error('SW001', 'run_after takes times from 1970 to 9999.', 'run_after');
+  end if;
 
   -- Requests of one company take turns: the limit and the idempotency key hold exactly.
   if p_idempotency_key is not null then
@@ -205,7 +208,11 @@ begin
   if p_runs is null or jsonb_typeof(p_runs) <> 'array' or jsonb_array_length(p_runs) not between 1 and 10000 then
     perform private.raise_error('SW001', 'runs takes an array of 1 to 10000 requests.', 'runs');
   end if;
-  requests := array(select r from jsonb_populate_recordset(defaults, p_runs) r);
+  begin
+    requests := array(select r from jsonb_populate_recordset(defaults, p_runs) r);
+  exception when invalid_parameter_value then
+    perform private.raise_error('SW001', 'runs takes objects, one a request.', 'runs');
+  end;
 
   -- One look at all of them, for what any of them breaks.
   select
@@ -215,6 +222,7 @@ begin
     bool_or(coalesce(jsonb_typeof(r.config) <> 'object', true)) as config,
     bool_or(coalesce(r.priority not between -100 and 100, true)) as priority,
     bool_or(coalesce(r.max_attempts not between 1 and 25, true)) as max_attempts,
+    bool_or(r.run_after not between '1970-01-01Z' and '9999-12-31Z') as run_after,
     bool_or(coalesce(r.run_type not in ('manual', 'cron', 'webhook', 'test'), true)) as run_type,
     bool_or(pg_column_size(r.config) > 524288) as config_size
   into broken
@@ -245,6 +253,9 @@ begin
   end if;
   if broken.max_attempts then
     perform private.raise_error('SW001', 'max_attempts takes 1 to 25.', 'max_attempts');
+  end if;
+  if broken.run_after then
+    perform private.raise_error('SW001', 'run_after takes times from 1970 to 9999.', 'run_after');
   end if;
   if broken.run_type then
     perform private.raise_error('SW001', 'run_type takes manual, cron, webhook or test.', 'run_type');

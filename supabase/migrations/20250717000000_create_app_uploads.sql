@@ -226,7 +226,8 @@ as $$ select * from private.begin_app_upload($1, $2, $3, $4, $5, $6, $7) $$;
 comment on function public.begin_app_upload is
   'Promises a file of a draft version, which is created if there is none. The same call again answers the same upload; '
   'another for the same file takes its place. Errors: SW001 (a named input), SW002 and SW003 (app_id), SW020 (version), '
-  'SW030 and SW060 quota (file_size), SW032 being verified, SW034 too large, SW061 the file that was there is being deleted.';
+  'SW030 and SW060 quota (file_size), SW032 being verified, SW034 too large, SW061 the file that was there is being deleted, '
+  'SW125 was published before (version).';
 
 create function private.find_my_upload(p_upload_id uuid)
 returns public.app_uploads
@@ -237,8 +238,14 @@ as $$
 declare
   upload public.app_uploads;
 begin
-  select * into upload from public.app_uploads where id = p_upload_id for no key update;
-  if not found or not (private.is_service() or upload.app_id = any (private.my_published_app_ids('admin'))) then
+  -- Not before it is known whose it is: who waits for a lock knows that there is something, and keeps its owner waiting.
+  if private.is_service() or exists (
+    select from public.app_uploads u
+    where u.id = p_upload_id and u.app_id = any (private.my_published_app_ids('admin')))
+  then
+    select * into upload from public.app_uploads where id = p_upload_id for no key update;
+  end if;
+  if upload.id is null then
     perform private.raise_error('SW002', 'There is no such upload among those of your apps.', 'upload_id');
   end if;
   return upload;
@@ -377,6 +384,32 @@ comment on function public.complete_app_upload is
   'For the service, after the bytes were verified and the object moved to file_path: the file''s row, the version''s manifest '
   'and the end of the upload, at once. Errors: SW002, SW020, SW033 not being verified, 23514 (manifest of another version).';
 
+create function private.check_app_upload(p_upload_id uuid, p_content_type text, p_metadata jsonb, p_manifest jsonb)
+returns void
+language plpgsql
+security definer -- as complete_app_upload
+set search_path = ''
+as $$
+begin
+  perform private.complete_app_upload(p_upload_id, p_content_type, p_metadata, p_manifest);
+  -- Takes all of it back.
+  raise triggered_action_exception;
+exception when triggered_action_exception then
+  null;
+end;
+$$;
+
+create function public.check_app_upload(
+  upload_id uuid, content_type text, metadata jsonb default '{}', manifest jsonb default null)
+returns void
+language sql
+security invoker
+set search_path = ''
+as $$ select private.check_app_upload($1, $2, $3, $4) $$;
+comment on function public.check_app_upload is
+  'For the service, before the object takes the place of the file that is there: raises what complete_app_upload would, and '
+  'changes nothing.';
+
 create function private.fail_app_upload(p_upload_id uuid, p_error_code text, p_error_message text)
 returns public.app_uploads
 language plpgsql
@@ -444,6 +477,7 @@ grant execute on function
 to authenticated, service_role;
 grant execute on function
   private.complete_app_upload(uuid, text, jsonb, jsonb), public.complete_app_upload(uuid, text, jsonb, jsonb),
+  private.check_app_upload(uuid, text, jsonb, jsonb), public.check_app_upload(uuid, text, jsonb, jsonb),
   private.fail_app_upload(uuid, text, text), public.fail_app_upload(uuid, text, text),
   private.expire_app_uploads(integer), public.expire_app_uploads(integer)
 to service_role;

@@ -208,6 +208,7 @@ declare
   cron private.cron;
   due timestamptz;
   latest timestamptz;
+  late_before timestamptz;
   runs integer;
   outcome record;
 begin
@@ -229,7 +230,9 @@ begin
     begin
       cron := private.parse_cron(schedule.cron_expression, 'cron_expression');
       latest := private.last_cron_match(cron, schedule.timezone, due, p_now);
-    exception when sqlstate 'SW050' or invalid_parameter_value then
+      late_before := p_now - schedule.max_lateness;
+    -- Whatever is wrong with the values of one schedule, the others are enqueued.
+    exception when sqlstate 'SW050' or data_exception then
       insert into public.app_cron_skips (schedule_id, company_id, first_due_at, last_due_at, reason, message)
       values (schedule.id, schedule.company_id, due, due, 'invalid', left(sqlerrm, 2000))
       on conflict on constraint app_cron_skips_due_at_key do nothing;
@@ -241,8 +244,8 @@ begin
     -- What is over before anything is enqueued.
     outcome := null;
     if schedule.missed_policy = 'run_all' then
-      if due < p_now - schedule.max_lateness then
-        latest := private.last_cron_match(cron, schedule.timezone, due, p_now - schedule.max_lateness);
+      if due < late_before then
+        latest := private.last_cron_match(cron, schedule.timezone, due, late_before);
         due_count := private.record_cron_skip(schedule, cron, due, latest, 'too_late',
           format('Later than %s.', schedule.max_lateness));
         return query select schedule.id, due, latest, due_count, null::uuid, 'too_late';

@@ -261,7 +261,7 @@ as $$
 declare
   webhook public.app_webhooks;
 begin
-  if p_grace is null or p_grace not between '0' and '30 days' then
+  if not coalesce(private.is_span(p_grace, '0', '30 days'), false) then
     perform private.raise_error('SW001', 'grace takes 0 to 30 days.', 'grace');
   end if;
   select * into webhook from public.app_webhooks where id = p_webhook_id;

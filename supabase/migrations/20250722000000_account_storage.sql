@@ -421,8 +421,25 @@ security definer -- files, builds and uploads of the app whatever the caller see
 set search_path = ''
 as $$
 declare
+  company public.companies;
+  needed record;
   entry record;
 begin
+  -- Or a company that is full would go on with the quota of another one, which is empty again afterwards.
+  if not (private.is_service() or private.is_superadmin()) then
+    select * into company from public.companies where id = new.publisher_company_id for no key update;
+    select
+      coalesce(sum(bytes), 0)::bigint as bytes, coalesce(sum(objects), 0)::bigint as objects into needed
+    from (
+      select file_size as bytes, 1 as objects from public.app_storage where app_id = new.id
+      union all
+      select private.build_bytes(b), private.build_objects(b) from public.app_builds b where app_id = new.id
+      union all
+      select private.reserved_bytes(u), private.reserved_objects(u) from public.app_uploads u
+      where app_id = new.id and status in ('pending', 'verifying')
+    ) moving;
+    perform private.require_storage(company, needed.bytes, needed.objects, 'publisher_company_id');
+  end if;
   for entry in
     select 'files' as kind, coalesce(sum(file_size), 0)::bigint as bytes, count(*) as objects
     from public.app_storage where app_id = new.id
@@ -506,8 +523,8 @@ begin
   end if;
   if p_objects > 0 and used_objects + p_objects > company.storage_quota_objects then
     perform private.raise_error('SW060',
-      format('The company''s storage quota is %s objects, of which %s are in use: %s more does not fit.',
-        company.storage_quota_objects, used_objects, p_objects), p_field);
+      format('The company''s storage quota is %s objects, of which %s are in use: %s more %s not fit.',
+        company.storage_quota_objects, used_objects, p_objects, case p_objects when 1 then 'does' else 'do' end), p_field);
   end if;
 end;
 $$;

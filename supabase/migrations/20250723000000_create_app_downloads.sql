@@ -292,7 +292,7 @@ begin
   if p_max_downloads not between 1 and 1000000 then
     perform private.raise_error('SW001', 'max_downloads takes 1 to 1000000, or null for any number.', 'max_downloads');
   end if;
-  if p_expires_in is null or p_expires_in not between '1 second' and '366 days' then
+  if not coalesce(private.is_span(p_expires_in, '1 second', '366 days'), false) then
     perform private.raise_error('SW001', 'expires_in takes 1 second to 366 days.', 'expires_in');
   end if;
   if length(trim(p_label)) not between 1 and 200 then

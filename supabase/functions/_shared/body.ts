@@ -69,7 +69,10 @@ function parseJson(bytes: Uint8Array): unknown {
   }
   const wrong = findUnstorable(value);
   if (wrong) {
-    throw new AppError("invalid_request", `${wrong.path}: ${wrong.message}`, { errors: [wrong] });
+    const { at: _, ...mistake } = wrong;
+    throw new AppError("invalid_request", `${mistake.path}: ${mistake.message}`, {
+      errors: [mistake],
+    });
   }
   return value;
 }

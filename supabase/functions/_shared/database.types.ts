@@ -1898,6 +1898,10 @@ export type Database = {
         Args: { "dual_read"?: boolean; "inline_limit_bytes"?: number; "move_percentage"?: number };
         Returns: Json;
       };
+      "check_app_upload": {
+        Args: { "content_type": string; "manifest"?: Json; "metadata"?: Json; "upload_id": string };
+        Returns: undefined;
+      };
       "check_storage_usage": {
         Args: Record<PropertyKey, never>;
         Returns: {

@@ -35,6 +35,7 @@ const OWN: Record<string, ErrorCode> = {
   SW113: "quota_exceeded",
   SW120: "package_graph_too_large",
   SW121: "conflict",
+  SW125: "conflict",
 };
 
 /** Postgres's and PostgREST's codes that mean something to a caller. */
@@ -46,6 +47,8 @@ const FOREIGN: Record<string, ErrorCode> = {
   "22001": "invalid_request",
   "22003": "invalid_request",
   "22007": "invalid_request",
+  "22009": "invalid_request",
+  "22023": "invalid_request",
   "23514": "invalid_request",
   "23503": "conflict",
   "23505": "conflict",

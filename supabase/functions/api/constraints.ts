@@ -36,6 +36,21 @@ const MEANING: Record<
     field: "build_version",
     message: "The app has no such version, or the version is still built.",
   },
+  app_builds_build_config_object: {
+    code: "invalid_request",
+    field: "build_config",
+    message: "build_config takes 64 KiB, as the database keeps it.",
+  },
+  app_cron_schedules_config_size: {
+    code: "invalid_request",
+    field: "config",
+    message: "config takes 256 KiB, as the database keeps it.",
+  },
+  app_runs_config_object: {
+    code: "invalid_request",
+    field: "config",
+    message: "config takes 512 KiB, as the database keeps it.",
+  },
 };
 
 /** What else points here when a thing cannot be deleted. */
@@ -43,9 +58,10 @@ const IN_USE = "Other things still need it: delete them first.";
 
 /** The error of a constraint that callers can do something about; the constraint's name is in the message. */
 export function constraintError(error: PostgrestError): AppError | undefined {
-  if (error.code !== "23505" && error.code !== "23503") return undefined;
+  if (!["23505", "23503", "23514"].includes(error.code)) return undefined;
   const name = /constraint "(\w+)"/.exec(error.message)?.[1];
   const meaning = name !== undefined && Object.hasOwn(MEANING, name) ? MEANING[name] : undefined;
+  if (!meaning && error.code === "23514") return undefined;
   const isDeletion = /^update or delete on table/.test(error.message);
   if (!meaning || isDeletion) {
     return new AppError("conflict", isDeletion ? IN_USE : undefined, { cause: error });

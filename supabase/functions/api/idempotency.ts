@@ -1,4 +1,5 @@
 /** Creating once, however often the same request comes; see the migration that keeps what was created. */
+import { z } from "zod";
 import type { Caller } from "../_shared/caller.ts";
 import type { Json } from "../_shared/database.types.ts";
 import { AppError } from "../_shared/errors.ts";
@@ -81,15 +82,28 @@ async function replay(
     creation = await find(caller, idempotency) ?? creation;
   }
   if (isPending(creation)) throw new AppError("idempotency_key_in_use");
-  const answer = creation.answer !== null
-    ? kept(creation.answer as Answer)
-    : await show(creation.resource_id);
+  const answer = kept(creation.answer) ?? await show(creation.resource_id);
   return { ...answer, headers: { ...answer.headers, "idempotency-replayed": "true" } };
 }
 
-function kept(answer: Answer): Answer {
-  return { ...answer, body: JSON.parse(String(answer.body)) };
+/** What is kept is the caller's own, and theirs to overwrite. Nothing, if it is none that was given here. */
+function kept(answer: unknown): Answer | undefined {
+  const { success, data } = keptAnswer.safeParse(answer);
+  if (!success) return undefined;
+  try {
+    return { ...data, body: JSON.parse(data.body) };
+  } catch {
+    return undefined;
+  }
 }
+
+const header = z.string().regex(/^[ -~]*$/);
+const keptAnswer = z.object({
+  status: z.literal(201),
+  body: z.string(),
+  headers: z.object({ "location": header, "etag": header, "cache-control": header }).partial()
+    .optional(),
+});
 
 function isPending({ answer, age_seconds }: Creation): boolean {
   return answer === null && age_seconds < ANSWER_KEPT_WITHIN_SECONDS;

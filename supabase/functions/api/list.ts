@@ -5,7 +5,7 @@ import { invalidField } from "../_shared/errors.ts";
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from "../_shared/limits.ts";
 import { fromDatabase } from "../_shared/upstream_errors.ts";
 import type { Answer } from "./operation.ts";
-import { count } from "./schema.ts";
+import { count, moment } from "./schema.ts";
 import { columnsOf, type Key, presented, type Resource, type Row, tables } from "./store.ts";
 
 type Operator = "eq" | "in" | "gte" | "lt" | "is";
@@ -42,12 +42,12 @@ export function oneOf(values: readonly string[], description: string): Filter {
 /** `created_after` (inclusive) and `created_before` (exclusive). */
 export const CREATED: Record<string, Filter> = {
   created_after: {
-    schema: z.iso.datetime({ offset: true }).describe("Created at this time or later."),
+    schema: moment.describe("Created at this time or later."),
     column: "created_at",
     operator: "gte",
   },
   created_before: {
-    schema: z.iso.datetime({ offset: true }).describe("Created before this time."),
+    schema: moment.describe("Created before this time."),
     column: "created_at",
     operator: "lt",
   },
@@ -100,7 +100,7 @@ export async function list(
     else query = query.filter(target, filter.operator ?? "eq", value);
   }
   if (cursor !== undefined) {
-    const after = decodeCursor(cursor, sort, type);
+    const after = decodeCursor(cursor, sort, type, keyOf(resource));
     const than = descending ? "lt" : "gt";
     const [value, key] = [quoted(after.value), quoted(after.key)];
     query = query.or(
@@ -111,6 +111,8 @@ export async function list(
     .order(column, { ascending: !descending })
     .order(spec.tieBreaker, { ascending: !descending })
     .limit(limit + 1);
+  // All that came was checked, but for whether a cursor's key is of the kind that the list has.
+  if (error && cursor !== undefined && NO_SUCH_VALUE.test(error.code)) throw invalidCursor();
   if (error) throw fromDatabase(error);
   const rows = data as unknown as Row[];
   const page = rows.slice(0, limit);
@@ -145,12 +147,24 @@ function encodeCursor(sort: string, value: unknown, key: string): string {
 }
 
 /** Where a page ends. It is the caller's to send, and checked as anything else. */
-function decodeCursor(cursor: string, sort: string, type: "time" | "text" | "number") {
-  const parsed = cursorSchema(type).safeParse(parseCursor(cursor));
-  if (!parsed.success) throw invalidField("cursor", "must be the next_cursor of a page.");
-  const [sorted, value, key] = parsed.data;
+function decodeCursor(
+  cursor: string,
+  sort: string,
+  type: "time" | "text" | "number",
+  key: z.ZodType<string>,
+) {
+  const parsed = cursorSchema(type, key).safeParse(parseCursor(cursor));
+  if (!parsed.success) throw invalidCursor();
+  const [sorted, value, last] = parsed.data;
   if (sorted !== sort) throw invalidField("cursor", `belongs to the sort ${sorted}.`);
-  return { value: String(value), key };
+  return { value: String(value), key: last };
+}
+
+/** SQLSTATE class 22, data exceptions. */
+const NO_SUCH_VALUE = /^22/;
+
+function invalidCursor() {
+  return invalidField("cursor", "must be the next_cursor of a page.");
 }
 
 function parseCursor(cursor: string): unknown {
@@ -162,9 +176,9 @@ function parseCursor(cursor: string): unknown {
   }
 }
 
-function cursorSchema(type: "time" | "text" | "number") {
+function cursorSchema(type: "time" | "text" | "number", key: z.ZodType<string>) {
   const value = {
-    time: z.iso.datetime({ offset: true }),
+    time: moment,
     text: z.string().max(1024).regex(PLAIN),
     number: z.number(),
   }[type];
@@ -173,7 +187,13 @@ function cursorSchema(type: "time" | "text" | "number") {
 
 /** Visible ASCII and spaces, without what ends or escapes a quoted text. */
 const PLAIN = /^[ !#-[\]-~]*$/;
-const key = z.string().regex(/^[!-~]{1,200}$/);
+
+/** What the last row's key can be: visible, and of the kind that the resource has. */
+function keyOf({ schema, list: { tieBreaker } }: Resource): z.ZodType<string> {
+  return z.string().regex(/^[!-~]{1,200}$/).pipe(
+    schema.shape[tieBreaker] as z.ZodType<string, string>,
+  );
+}
 
 /** A value inside a filter of PostgREST, where commas and brackets mean something. */
 function quoted(value: string): string {

@@ -27,6 +27,12 @@ export const version = z.string().max(MAX_VERSION_LENGTH).regex(
 /** A time with its offset, as the database writes it. */
 export const time = z.iso.datetime({ offset: true });
 
+/** A time that somebody says, which the database has to read as well. */
+export const moment = time.refine(
+  (value) => !value.startsWith("0000") && !/[+-](1[6-9]|2[0-9]):[0-9]{2}$/.test(value),
+  "takes the years 0001 to 9999, and offsets of less than 16 hours",
+);
+
 /** A whole number in a query. */
 export function count(minimum: number, maximum: number) {
   return z.string()

@@ -17,6 +17,8 @@ class Backend {
   row?: { checksum: string };
   /** What the database has queued for deletion. */
   queued: string[] = [];
+  /** The database takes nothing of it, whatever the inspection said. */
+  refuses = false;
   upload: Upload;
   calls = 0;
 
@@ -76,7 +78,10 @@ class Backend {
   #service(): ServiceStore {
     const file = () => ({ id: "f1", checksum: this.row?.checksum }) as StoredFile;
     return {
+      check: () =>
+        this.refuses ? Promise.reject(new AppError("invalid_request")) : Promise.resolve(),
       complete: () => {
+        if (this.refuses) return Promise.reject(new AppError("invalid_request"));
         this.row = { checksum: this.upload.checksum };
         this.upload.status = "completed";
         this.upload.file_id = "f1";
@@ -192,6 +197,16 @@ Deno.test("without a new object, a draft's earlier file is neither taken nor har
   backend.row = { checksum: await checksumOf(other) };
   assertEquals(await attempt(backend), "upload_not_received");
   assertEquals([backend.upload.status, [...backend.objects]], ["pending", [[FINAL, other]]]);
+});
+
+Deno.test("what the database refuses does not take the place of a draft's earlier file", async () => {
+  const backend = new Backend(await checksumOf(CONTENT));
+  backend.objects.set(STAGED, CONTENT);
+  backend.objects.set(FINAL, EARLIER);
+  backend.row = { checksum: await checksumOf(EARLIER) };
+  backend.refuses = true;
+  assertEquals(await attempt(backend), "invalid_request");
+  assertEquals([backend.upload.status, [...backend.objects]], ["failed", [[FINAL, EARLIER]]]);
 });
 
 Deno.test("what arrives at the staging path after the file was secured is not looked at, and removed", async () => {

@@ -62,7 +62,9 @@ async function verifyAndPlace(
     throw error;
   }
   deadline.throwIfAborted();
-  if (!placed) await place(path, upload.file_path, service);
+  if (!placed) {
+    await place(path, upload.file_path, service, () => service.check(upload, inspection));
+  }
   return await service.complete(upload, inspection).catch(async (error) => {
     if (isDefinite(error)) await unplace(upload, service);
     throw error;
@@ -85,10 +87,21 @@ async function secure(
   return { path: upload.file_path, size };
 }
 
-/** Replaced, the earlier file is there until the new one is: a copy takes its place at once, where moves do not. */
-async function place(from: string, to: string, service: ServiceStore): Promise<void> {
+/**
+ * Replaced, the earlier file is there until the new one is: a copy takes its place at once, where moves do not. It is gone
+ * for good then, so that whatever could still be refused is refused before.
+ */
+async function place(
+  from: string,
+  to: string,
+  service: ServiceStore,
+  check: () => Promise<void>,
+): Promise<void> {
   const outcome = await service.move(from, to);
-  if (outcome === "exists") return await service.copyOver(from, to);
+  if (outcome === "exists") {
+    await check();
+    return await service.copyOver(from, to);
+  }
   if (outcome === "missing") {
     throw new AppError("unavailable", undefined, { cause: new Error(`${from} is gone`) });
   }

@@ -27,6 +27,8 @@ export interface CallerStore {
 
 /** What the service does for callers who were found to be allowed. */
 export interface ServiceStore {
+  /** Throws what `complete` would, and changes nothing. */
+  check(upload: Upload, inspection: Inspection): Promise<void>;
   /** Ends a verified upload, in one transaction. */
   complete(upload: Upload, inspection: Inspection): Promise<StoredFile>;
   /** Ends a refused upload. */
@@ -75,6 +77,16 @@ export function callerStore(client: Client): CallerStore {
   };
 }
 
+/** What the inspection came to, as the database takes it. */
+function findings(upload: Upload, { metadata, manifest }: Inspection) {
+  return {
+    upload_id: upload.id,
+    content_type: upload.content_type,
+    metadata,
+    ...(manifest && { manifest: manifest as unknown as Json }),
+  };
+}
+
 type RpcAnswer<T> = { data: T | null; error: Parameters<typeof fromDatabase>[0] | null };
 
 /** The row that a function returned. */
@@ -89,15 +101,12 @@ function one<T>({ data, error }: RpcAnswer<T>): T {
 export function serviceStore(client: Client): ServiceStore {
   const bucket = () => client.storage.from(APP_STORAGE);
   return {
-    complete: async (upload, { metadata, manifest }) =>
-      one(
-        await client.rpc("complete_app_upload", {
-          upload_id: upload.id,
-          content_type: upload.content_type,
-          metadata,
-          ...(manifest && { manifest: manifest as unknown as Json }),
-        }),
-      ),
+    async check(upload, inspection) {
+      const { error } = await client.rpc("check_app_upload", findings(upload, inspection));
+      if (error) throw fromDatabase(error);
+    },
+    complete: async (upload, inspection) =>
+      one(await client.rpc("complete_app_upload", findings(upload, inspection))),
     async fail(id, code, message) {
       one(
         await client.rpc("fail_app_upload", {

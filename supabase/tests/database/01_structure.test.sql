@@ -1,7 +1,7 @@
 -- What is easy to forget when a table, a function or a policy is added.
 begin;
 \ir tests.inc
-select plan(26 + (select count(*)::integer from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')));
+select plan(27 + (select count(*)::integer from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')));
 
 create temp view ours as
 select oid, relname::text as name, relnamespace::regnamespace::text as schema, relkind as kind, relacl as acl, relrowsecurity as secured
@@ -150,7 +150,7 @@ select set_eq($$ select name from function_grants where schema = 'public' and gr
 ], 'signed-in users may call exactly the functions that are listed here');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'service_role' $$, array[
   'create_download_token', 'find_download_token', 'list_app_download_counts', 'request_app_downloads', 'revoke_download_token', 'use_download_token',
-  'apply_retention', 'audit_storage_objects', 'audit_storage_rows', 'check_storage_usage', 'claim_object_deletions', 'company_storage_usage',
+  'apply_retention', 'audit_storage_objects', 'audit_storage_rows', 'check_app_upload', 'check_storage_usage', 'claim_object_deletions', 'company_storage_usage',
   'finish_object_deletions', 'object_deletion_backlog', 'queue_orphans', 'repair_storage_row', 'repair_storage_usage',
   'delete_app_file', 'find_api_creation', 'keep_api_answer', 'take_api_requests',
   'begin_app_upload', 'cancel_app_run', 'cancel_app_upload', 'cancel_query', 'change_package_settings', 'claim_app_builds', 'claim_app_runs',
@@ -168,7 +168,7 @@ select set_eq($$
     select from function_grants p where p.schema = 'public' and (p.name, p.grantee) = (f.name, f.grantee))
 $$, array[
   'log_app_link', 'my_app_ids', 'name_query',
-  'is_manifest_id', 'is_manifest_reader', 'is_object', 'is_package_name', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_superadmin',
+  'is_manifest_id', 'is_manifest_reader', 'is_object', 'is_package_name', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_span', 'is_superadmin',
   'my_assigned_app_ids', 'my_company_ids', 'my_published_app_ids',
   'package_name_key', 'raise_error', 'semver_key', 'sha256_hex'
 ], 'of private, only rules, predicates, the log of links and the name of queries are granted beside what stands behind a function of public');
@@ -286,6 +286,9 @@ select is_empty($$
   except
   select tablename from pg_publication_tables where pubname = 'supabase_realtime' and schemaname = 'public'
 $$, 'builds, runs and outputs are published to realtime, where there is one');
+select is_empty($$
+  select pubname from pg_publication where pubname = 'supabase_realtime' and (pubdelete or pubtruncate)
+$$, 'deletions are not published: nobody could say who may know of them');
 
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 -- Companies, their members, and who can be what.
 begin;
 \ir tests.inc
-select plan(55);
+select plan(56);
 
 -- create_company
 
@@ -42,6 +42,7 @@ from (values
   ($$slug = 'No'$$, 'companies_slug_format'),
   ($$name = ' '$$, 'companies_name_length'),
   ($$settings = '[]'$$, 'companies_settings_object'),
+  ($$settings = jsonb_build_object('a', repeat('x', 65536))$$, 'companies_settings_object'),
   ($$storage_quota_bytes = -1$$, 'companies_storage_quota_bytes_range'),
   ($$max_concurrent_runs = -1$$, 'companies_max_concurrent_runs_range'),
   ($$max_concurrent_runs = 10001$$, 'companies_max_concurrent_runs_range'),

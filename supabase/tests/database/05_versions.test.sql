@@ -1,7 +1,7 @@
 -- Versions: their names, their order, their life, and that a released one never changes.
 begin;
 \ir tests.inc
-select plan(178);
+select plan(191);
 
 -- Semantic versions: semver.org's own lists of valid and invalid ones
 
@@ -153,6 +153,19 @@ select pg_temp.allows('service', $$ delete from app_storage where app_id = '{pri
   'deletes the files of an archived version', 2);
 select pg_temp.allows('publisher owner', $$ delete from app_versions where app_id = '{private app}' and version = '0.9.0' $$,
   'deletes an archived version then');
+select pg_temp.refuses(actor, $$ insert into app_versions (app_id, version) values ('{private app}', '0.9.0') $$, 'SW125',
+  'Version 0.9.0 was published before, and its number is not given again: take another.', 'cannot begin it again', 'version')
+from unnest(array['publisher owner', 'publisher admin', 'superadmin', 'service', 'operator']) actor;
+select pg_temp.refuses('publisher owner', $$ select begin_app_upload('{private app}', '0.9.0', 'a.js', 'dist', 'text/javascript', 1,
+  'sha256:' || repeat('0', 64)) $$, 'SW125', 'Version 0.9.0 was published before, and its number is not given again: take another.',
+  'cannot upload files for it', 'version');
+select pg_temp.refuses(actor, $$ insert into app_versions (app_id, version) values ('{private app}', '0.9.0') $$, '42501',
+  'new row violates row-level security policy for table "app_versions"', 'is not told that there was such a version')
+from unnest(array['nobody', 'outsider', 'customer owner', 'publisher member']) actor;
+select pg_temp.allows('publisher owner', $$ insert into app_versions (app_id, version) values ('{private app}', '0.8.9') $$, 'begins a draft');
+select pg_temp.allows('publisher owner', $$ delete from app_versions where app_id = '{private app}' and version = '0.8.9' $$, 'gives it up');
+select pg_temp.allows('publisher owner', $$ insert into app_versions (app_id, version) values ('{private app}', '0.8.9') $$,
+  'begins it again: it was never published');
 select pg_temp.refuses('publisher owner', $$ delete from app_versions where app_id = '{private app}' and version = '2.0.0' $$, '23503',
   'update or delete on table "app_versions" violates foreign key constraint "app_storage_version_fkey" on table "app_storage"',
   'cannot delete a draft that has files');

@@ -1,7 +1,7 @@
 -- Builds: their life, and what of them a customer sees.
 begin;
 \ir tests.inc
-select plan(60);
+select plan(61);
 
 -- Asking for one
 
@@ -72,6 +72,7 @@ select pg_temp.refuses('service', format($$ update app_builds set %s where id = 
 from (values
   ($$build_status = 'lost'$$, 'SW022', 'A build that is pending does not become lost.'),
   ($$build_config = '[]'$$, '23514', '%"app_builds_build_config_object"'),
+  ($$build_config = jsonb_build_object('a', repeat('x', 65536))$$, '23514', '%"app_builds_build_config_object"'),
   ($$completed_at = now()$$, '23514', '%"app_builds_completed"'),
   ($$build_path = 'app_{private app}/1.0.0/build.zip'$$, '23514', '%"app_builds_build_path_format"'),
   ($$build_path = 'app_{private app}/builds/{done}/build.zip'$$, '23514', '%"app_builds_build_path_format"'),

@@ -1,7 +1,7 @@
 -- The queue: asking, claiming, holding, finishing, giving up.
 begin;
 \ir tests.inc
-select plan(159);
+select plan(162);
 
 -- What else the database holds shall wait, and keep what it has.
 update app_runs set run_after = 'infinity' where status = 'pending';
@@ -53,7 +53,10 @@ from (values
   ($$config => null$$, 'config must be a JSON object.', 'config'), ('priority => 101', 'priority takes -100 to 100.', 'priority'),
   ('priority => -101', 'priority takes -100 to 100.', 'priority'), ('priority => null', 'priority takes -100 to 100.', 'priority'),
   ('max_attempts => 0', 'max_attempts takes 1 to 25.', 'max_attempts'), ('max_attempts => 26', 'max_attempts takes 1 to 25.', 'max_attempts'),
-  ('max_attempts => null', 'max_attempts takes 1 to 25.', 'max_attempts')) bad (argument, message, field);
+  ('max_attempts => null', 'max_attempts takes 1 to 25.', 'max_attempts'),
+  ($$run_after => 'infinity'$$, 'run_after takes times from 1970 to 9999.', 'run_after'),
+  ($$run_after => '-infinity'$$, 'run_after takes times from 1970 to 9999.', 'run_after'),
+  ($$run_after => '10000-01-01Z'$$, 'run_after takes times from 1970 to 9999.', 'run_after')) bad (argument, message, field);
 select pg_temp.answers('service', $$ select run_type from request_app_run('{private app}', '{customer company}', run_type => 'webhook') $$,
   'webhook', 'asks for a run that a webhook caused');
 select pg_temp.refuses('customer member', format($$ select request_app_run('{private app}', '{customer company}', '%s', run_type => 'test') $$, version),

@@ -1,7 +1,7 @@
 -- Uploads: the promise, the quota, the verification, the end.
 begin;
 \ir tests.inc
-select plan(166);
+select plan(173);
 
 -- What else the database holds is not expired here.
 update app_uploads set expires_at = 'infinity' where status in ('pending', 'verifying');
@@ -118,12 +118,21 @@ select pg_temp.answers('publisher owner', $$ select status from start_app_upload
 select pg_temp.refuses(actor, 'select ' || call, '42501', format('permission denied for function %s', split_part(call, '(', 1)),
   'cannot call ' || split_part(call, '(', 1))
 from unnest(array['anonymous', 'publisher owner', 'superadmin']) actor, unnest(array[
-  $$complete_app_upload('{file}', 'text/javascript')$$, $$fail_app_upload('{file}', 'a', 'b')$$, 'expire_app_uploads()']) call;
+  $$complete_app_upload('{file}', 'text/javascript')$$, $$fail_app_upload('{file}', 'a', 'b')$$, 'expire_app_uploads()',
+  $$check_app_upload('{file}', 'text/javascript')$$]) call;
 select pg_temp.refuses('service', format($$ select %s $$, call), 'SW002', 'There is no such upload.', 'cannot call ' || call, 'upload_id')
 from unnest(array[$$complete_app_upload(null, 'text/javascript')$$, $$fail_app_upload(null, 'a', 'b')$$]) call;
 select pg_temp.refuses('service', $$ select complete_app_upload('{file}', 'text/javascript', manifest => '{"version": "9.9.9"}') $$, '23514',
   'new row for relation "app_versions" violates check constraint "app_versions_manifest_version"', 'cannot store a manifest of another version');
+select pg_temp.refuses('service', $$ select check_app_upload('{file}', 'text/javascript', manifest => '{"version": "9.9.9"}') $$, '23514',
+  'new row for relation "app_versions" violates check constraint "app_versions_manifest_version"', 'is told so before, too');
+select pg_temp.refuses('service', $$ select check_app_upload(null, 'text/javascript') $$, 'SW002', 'There is no such upload.',
+  'cannot check an upload that is not there', 'upload_id');
+select pg_temp.allows('service', $$ select check_app_upload('{file}', 'text/javascript', '{"entries": 3}', '{"version": "2.0.0", "name": "new"}') $$,
+  'is told that it may be completed');
 select is((pg_temp.upload('file')).status, 'verifying', 'the upload is not completed by that');
+select pg_temp.finds_nothing('service', $$ select from app_storage where file_path = 'app_{private app}/2.0.0/file.js' $$,
+  'finds no file of it yet');
 select pg_temp.answers('service', $$
   select concat_ws(' ', file_path = 'app_{private app}/2.0.0/file.js', file_type, file_size, checksum = pg_temp.checksum('new'), content_type, metadata, is_released)
   from complete_app_upload('{file}', 'application/javascript', '{"entries": 3}', format('{"version": "2.0.0", "name": "new"}')::jsonb) $$,

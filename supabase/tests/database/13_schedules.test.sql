@@ -1,7 +1,7 @@
 -- Schedules as rows: defaults, constraints, and whose app they may run. What they mean is tested with the tick.
 begin;
 \ir tests.inc
-select plan(23);
+select plan(27);
 
 select pg_temp.learn('schedule', 'customer admin', $$
   insert into app_cron_schedules (app_id, company_id, cron_expression) values ('{private app}', '{customer company}', '0 4 * * *') returning id $$);
@@ -18,7 +18,9 @@ select pg_temp.refuses('customer admin', format($$ update app_cron_schedules set
   format('new row for relation "app_cron_schedules" violates check constraint "app_cron_schedules_%s"', name), 'cannot set ' || change)
 from (values
   ($$config = '[]'$$, 'config_object'), ($$missed_policy = 'cry'$$, 'missed_policy'), ($$overlap_policy = 'queue'$$, 'overlap_policy'),
-  ($$max_lateness = '-1 second'$$, 'max_lateness_range'), ($$max_lateness = '32 days'$$, 'max_lateness_range')) bad (change, name);
+  ($$max_lateness = '-1 second'$$, 'max_lateness_range'), ($$max_lateness = '32 days'$$, 'max_lateness_range'),
+  ($$max_lateness = '-70000000 months 2100000000 days'$$, 'max_lateness_range'), ($$max_lateness = '2 days -1 hour'$$, 'max_lateness_range'),
+  ($$max_lateness = '1 month'$$, 'max_lateness_range'), ($$max_lateness = 'infinity'$$, 'max_lateness_range')) bad (change, name);
 select pg_temp.allows('customer admin', format($$ update app_cron_schedules set %s where id = '{schedule}' $$, change), 'sets ' || change)
 from unnest(array[$$missed_policy = 'skip'$$, $$missed_policy = 'run_all'$$, $$overlap_policy = 'allow'$$, $$max_lateness = '0'$$,
   $$max_lateness = '31 days'$$, 'is_active = false', 'is_active = true']) change;

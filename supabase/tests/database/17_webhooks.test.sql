@@ -1,7 +1,7 @@
 -- Webhooks: who makes them and sees what, secrets that nobody reads, and deliveries that become one run each.
 begin;
 \ir tests.inc
-select plan(226);
+select plan(227);
 
 -- Making
 
@@ -349,7 +349,7 @@ select pg_temp.refuses(actor, $$ select rotate_app_webhook_secret('{nobody}') $$
 from unnest(array['customer owner', 'superadmin', 'service']) actor;
 select pg_temp.refuses('anonymous', pg_temp.rotate(), '42501', 'permission denied for function rotate_app_webhook_secret', 'cannot rotate a secret');
 select pg_temp.refuses('customer admin', pg_temp.rotate(', ' || grace), 'SW001', 'grace takes 0 to 30 days.', 'cannot rotate with grace ' || grace, 'grace')
-from unnest(array[$$'-1 second'$$, $$'31 days'$$, 'null']) grace;
+from unnest(array[$$'-1 second'$$, $$'31 days'$$, 'null', $$'1 year -340 days'$$]) grace;
 select pg_temp.learn('second secret', 'customer admin', $$ select secret from rotate_app_webhook_secret('{webhook}') $$);
 select pg_temp.answers('customer member', $$
   select concat_ws(' ', secret_rotated_at = now(), previous_secret_expires_at = now() + interval '24 hours') from app_webhooks where id = '{webhook}' $$, 't t',

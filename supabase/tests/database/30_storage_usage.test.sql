@@ -1,7 +1,7 @@
 -- What counts against a company's storage quota, and that it always adds up.
 begin;
 \ir tests.inc
-select plan(92);
+select plan(95);
 
 -- A company with an app of its own, and a customer of the private app: the publisher's usage is what files it has there.
 select pg_temp.create_company('small company');
@@ -205,7 +205,20 @@ select ok((select count(*) <= 64 from private.storage_changes where company_id =
 
 update companies set storage_quota_bytes = 2000, storage_quota_objects = 9 where id = pg_temp.id('small company')::uuid;
 select pg_temp.learn('moved', 'nobody', pg_temp.begin_small('g.css', 5));
-select pg_temp.allows('nobody', $$ update applications set publisher_company_id = '{other company}' where id = '{small app}' $$, 'gives the app to another company');
+create function pg_temp.give_app(description text, code text, message text) returns text language sql as $$
+  select pg_temp.refuses('nobody', $call$ update applications set publisher_company_id = '{other company}' where id = '{small app}' $call$,
+    code, message, description, 'publisher_company_id')
+$$;
+update companies set storage_quota_bytes = 84, storage_quota_objects = 3 where id = pg_temp.id('other company')::uuid;
+select pg_temp.give_app('cannot give the app to a company whose quota it does not fit', 'SW030',
+  'The company''s storage quota is 84 bytes, of which 0 are in use: 85 more do not fit.');
+update companies set storage_quota_bytes = 85, storage_quota_objects = 2 where id = pg_temp.id('other company')::uuid;
+select pg_temp.give_app('nor with more objects than it may have', 'SW060',
+  'The company''s storage quota is 2 objects, of which 0 are in use: 3 more do not fit.');
+select is(pg_temp.usage('other company'), '0 = 0 0 0 0 0 / 0', 'and none of it counts there');
+update companies set storage_quota_bytes = 85, storage_quota_objects = 3 where id = pg_temp.id('other company')::uuid;
+select pg_temp.allows('nobody', $$ update applications set publisher_company_id = '{other company}' where id = '{small app}' $$,
+  'gives the app to a company that has just enough room');
 select is(pg_temp.usage('small company') || ', ' || pg_temp.usage('other company'), '925 = 0 0 0 925 0 / 2, 85 = 10 70 0 0 5 / 3',
   'its files, builds and uploads go along');
 select pg_temp.adds_up('builds, outputs and publishers changed');

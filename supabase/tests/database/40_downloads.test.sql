@@ -1,7 +1,7 @@
 -- Download tokens, links and the log, as far as the database decides them.
 begin;
 \ir tests.inc
-select plan(92);
+select plan(94);
 
 select pg_temp.create_run('run', 'private app', 'customer company', 'success');
 select pg_temp.create_run('test run', 'private app', 'publisher company', 'success', '2.0.0', 'test');
@@ -72,6 +72,8 @@ from (values
   ($$'{dist}', expires_in => null$$, 'expires_in takes 1 second to 366 days.', 'expires_in'),
   ($$'{dist}', expires_in => '0'$$, 'expires_in takes 1 second to 366 days.', 'expires_in'),
   ($$'{dist}', expires_in => '367 days'$$, 'expires_in takes 1 second to 366 days.', 'expires_in'),
+  ($$'{dist}', expires_in => '1200 months -35640 days'$$, 'expires_in takes 1 second to 366 days.', 'expires_in'),
+  ($$'{dist}', expires_in => '-70000000 months 2100000010 days'$$, 'expires_in takes 1 second to 366 days.', 'expires_in'),
   ($$'{dist}', label => ' '$$, 'label takes 1 to 200 characters.', 'label'),
   ($$'{dist}', file_name => 'a/b'$$, 'file_name takes 1 to 255 characters, without a path.', 'file_name'),
   ($$'{dist}', file_name => e'a\nb'$$, 'file_name takes 1 to 255 characters, without a path.', 'file_name')

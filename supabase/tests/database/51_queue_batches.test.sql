@@ -2,7 +2,7 @@
 -- narrow tables beside app_runs in step with it.
 begin;
 \ir tests.inc
-select plan(44);
+select plan(47);
 
 update app_runs set run_after = 'infinity' where status = 'pending';
 update app_runs set lease_expires_at = 'infinity' where status = 'running';
@@ -46,7 +46,10 @@ from (values
   ('[{"app_id": "{private app}", "company_id": "{customer company}", "run_type": "cron"}]', 'run_type takes manual or test.', 'another type', 'run_type'),
   ('[{"app_id": "{private app}", "company_id": "{customer company}", "config": []}]', 'config must be a JSON object.', 'another config', 'config'),
   ('[{"app_id": "{private app}", "company_id": "{customer company}", "priority": 101}]', 'priority takes -100 to 100.', 'too much priority', 'priority'),
-  ('[{"app_id": "{private app}", "company_id": "{customer company}", "max_attempts": 0}]', 'max_attempts takes 1 to 25.', 'no attempt', 'max_attempts')
+  ('[{"app_id": "{private app}", "company_id": "{customer company}", "max_attempts": 0}]', 'max_attempts takes 1 to 25.', 'no attempt', 'max_attempts'),
+  ('[{"app_id": "{private app}", "company_id": "{customer company}", "run_after": "infinity"}]', 'run_after takes times from 1970 to 9999.', 'never', 'run_after'),
+  ('[{"app_id": "{private app}", "company_id": "{customer company}"}, 1]', 'runs takes objects, one a request.', 'a number', 'runs'),
+  ('[null]', 'runs takes objects, one a request.', 'nothing among others', 'runs')
 ) bad (runs, message, what, field);
 select pg_temp.refuses('customer member', $$ select request_app_runs('[
   {"app_id": "{private app}", "company_id": "{customer company}"}, {"app_id": "{unassigned app}", "company_id": "{customer company}"}]') $$,
@@ -55,8 +58,8 @@ select is((select count(*) from app_runs where created_at = now() and status = '
   and run_type = 'manual' and id not in (select run_id from batch) and run_after = now()), 0::bigint, 'a refused call leaves nothing');
 select pg_temp.answers('customer member', $$
   select count(distinct id) || ' ' || count(*) from request_app_runs('[
-    {"app_id": "{private app}", "company_id": "{customer company}", "idempotency_key": "twice", "run_after": "infinity"},
-    {"app_id": "{private app}", "company_id": "{customer company}", "idempotency_key": "twice", "run_after": "infinity"}]') id $$,
+    {"app_id": "{private app}", "company_id": "{customer company}", "idempotency_key": "twice", "run_after": "9999-12-31T00:00:00Z"},
+    {"app_id": "{private app}", "company_id": "{customer company}", "idempotency_key": "twice", "run_after": "9999-12-31T00:00:00Z"}]') id $$,
   '1 2', 'gets one run for one key');
 update companies set max_queued_runs = 6 where id = pg_temp.id('customer company')::uuid;
 select pg_temp.refuses('customer member', $$ select request_app_runs(jsonb_agg(jsonb_build_object(
@@ -138,7 +141,7 @@ select ok(pg_temp.queue_is_in_step(), 'an end and deletions reach the queue');
 update companies set max_queued_runs = 1000 where id = pg_temp.id('customer company')::uuid;
 select pg_temp.answers('customer member', $$
   select array_agg(id order by ordinality) = array_agg(id order by id) from request_app_runs((
-    select jsonb_agg('{"app_id": "{private app}", "company_id": "{customer company}", "run_after": "infinity"}'::jsonb)
+    select jsonb_agg('{"app_id": "{private app}", "company_id": "{customer company}", "run_after": "9999-12-31T00:00:00Z"}'::jsonb)
     from generate_series(1, 20))) with ordinality as run (id, ordinality) $$,
   'true', 'gets ids in the order of what was asked for');
 insert into batch select request_app_runs((

@@ -2,7 +2,7 @@
 -- no other schedule of the database is due.
 begin;
 \ir tests.inc
-select plan(82);
+select plan(85);
 
 -- A schedule of the customer, due at a given time.
 create function pg_temp.create_schedule(
@@ -282,6 +282,17 @@ select pg_temp.refuses('customer admin', $$
   update app_cron_schedules set is_active = true where id = '{broken}' $$,
   'SW051', 'There is no time zone Atlantis/Centre; names are like UTC or Europe/Berlin.',
   'switches it on as it is', 'timezone');
+
+-- One schedule that cannot be reckoned with does not keep the others from running: as if its constraint were not there
+
+select pg_temp.create_schedule('poison', '* * * * *', '2000-01-01 12:00Z', missed => 'run_all');
+select pg_temp.create_schedule('healthy', '* * * * *', '2000-01-01 12:00Z', missed => 'run_all');
+alter table app_cron_schedules drop constraint app_cron_schedules_max_lateness_range;
+update app_cron_schedules set max_lateness = '-70000000 months 2100000000 days' where id = pg_temp.id('poison')::uuid;
+select is(pg_temp.tick('healthy', '2000-01-01 12:00:30Z'), '12:00-12:00 1 run', 'the healthy one runs in the same tick');
+select is((pg_temp.schedule('poison')).is_active, false, 'the other one is switched off');
+select is((select reason || ': ' || message from app_cron_skips where schedule_id = pg_temp.id('poison')::uuid), 'invalid: timestamp out of range',
+  'and its company is told why');
 
 -- An app that a company loses
 

@@ -1,4 +1,5 @@
 import type { Mistake } from "../errors.ts";
+import { findUnstorable } from "../json_values.ts";
 import { MAX_REPORTED_ERRORS } from "../limits.ts";
 import { mistake, mistakesOf } from "../mistakes.ts";
 import { type Manifest, manifestSchema } from "./schema.ts";
@@ -27,6 +28,7 @@ export function validateManifest(bytes: Uint8Array, format: ManifestFormat): Man
     ...(result.success ? [] : mistakesOf(result.error.issues)),
     ...missingRuntimes(value),
     ...twins(value),
+    ...(result.success ? unstorable(value) : []),
   ];
   if (result.success && found.length === 0) return { valid: true, manifest: result.data };
   return { valid: false, errors: inOrder(found, parsed.text).slice(0, MAX_REPORTED_ERRORS) };
@@ -65,6 +67,12 @@ function twins(value: unknown): Found[] {
       at,
     }];
   });
+}
+
+/** Escapes may say what the text itself may not contain, and what no database keeps. */
+function unstorable(value: unknown): Found[] {
+  const wrong = findUnstorable(value);
+  return wrong ? [wrong] : [];
 }
 
 function property(value: unknown, name: string): unknown {

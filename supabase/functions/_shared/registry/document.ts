@@ -10,6 +10,7 @@ import {
   MAX_RANGE_LENGTH,
   MAX_REPORTED_ERRORS,
 } from "../limits.ts";
+import { findUnstorable } from "../json_values.ts";
 import { type ParsedText, parseText } from "../manifest/text.ts";
 import { mistake, mistakesOf } from "../mistakes.ts";
 import { parseVersion } from "../semver.ts";
@@ -126,16 +127,15 @@ export function readPackageDocument(
   if (!result.success) return refused(mistakesOf(result.error.issues), parsed.text);
   const identity = identityOf(result.data, expected);
   const needs = dependenciesOf(result.data, identity.name);
-  const wrong = [...identity.errors, ...needs.errors];
-  if (wrong.length > 0) return refused(wrong, parsed.text);
   const { version, kind, description, keywords, license, homepage, repository } = result.data;
+  const described = { version, kind, description, keywords, license, homepage, repository };
+  // Escapes may say what the text itself may not contain, and what no database keeps.
+  const unstorable = findUnstorable({ ...described, dependencies: result.data.dependencies });
+  const wrong = [...identity.errors, ...needs.errors, ...(unstorable ? [unstorable] : [])];
+  if (wrong.length > 0) return refused(wrong, parsed.text);
   return {
     valid: true,
-    document: {
-      ...identity.name,
-      ...{ version, kind, description, keywords, license, homepage, repository },
-      dependencies: needs.dependencies,
-    },
+    document: { ...identity.name, ...described, dependencies: needs.dependencies },
   };
 }
 

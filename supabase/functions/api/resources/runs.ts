@@ -4,7 +4,7 @@ import { createRow, getOperation, listOperation, ok, type Place } from "../crud.
 import { CREATED, oneOf } from "../list.ts";
 import { type Operation, operation } from "../operation.ts";
 import { SAMPLE } from "../samples.ts";
-import { document, id, time, version } from "../schema.ts";
+import { document, id, moment, time, version } from "../schema.ts";
 import { columnsOf, read, requireApp, type Resource, tables } from "../store.ts";
 
 const TYPES = ["manual", "cron", "webhook", "test"] as const;
@@ -108,7 +108,7 @@ const runBody = z.strictObject({
     .describe("A test may run a draft of the caller's own company."),
   config: document.optional(),
   priority: z.int().min(-100).max(100).optional(),
-  run_after: z.iso.datetime({ offset: true }).optional(),
+  run_after: moment.optional(),
   max_attempts: z.int().min(1).max(25).optional(),
 });
 

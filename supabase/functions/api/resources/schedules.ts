@@ -12,7 +12,7 @@ import {
 import { CREATED } from "../list.ts";
 import { type Operation, operation } from "../operation.ts";
 import { SAMPLE } from "../samples.ts";
-import { change, count as countOf, document, id, time } from "../schema.ts";
+import { change, count as countOf, document, id, moment, time } from "../schema.ts";
 import { requireApp, type Resource, type Row } from "../store.ts";
 
 const MISSED = ["skip", "run_once", "run_all"] as const;
@@ -185,7 +185,7 @@ export const scheduleOperations: Operation[] = [
       cron_expression: expression,
       timezone: zone.default("UTC"),
       count: countOf(1, 100).optional().describe("How many times, 1 to 100; by default 5."),
-      after: z.iso.datetime({ offset: true }).optional().describe("By default now."),
+      after: moment.optional().describe("By default now."),
     }),
     status: 200,
     returns: {

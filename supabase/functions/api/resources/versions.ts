@@ -142,7 +142,8 @@ export const versionOperations: Operation[] = [
   deleteOperation(place, {
     summary: "Delete a version",
     description:
-      "A draft or an archived one that has no files, builds and runs; for owners and admins of the publisher.",
+      "A draft or an archived one that has no files, builds and runs; for owners and admins of the publisher. The number of " +
+      "one that was published is not given again.",
     errors: ["forbidden", "conflict", "precondition_failed"],
     example: { params: { appId: SAMPLE.app, version: "1.0.1" } },
   }),

@@ -196,6 +196,9 @@ test("a body says what it is, is no deeper and no larger than it may be, and hol
   assertEquals(await send(config('{"a": "\\u0000"}')), [400, "invalid_request", "config.a"]);
   assertEquals(await send(config('{"a": ["\\ud800"]}')), [400, "invalid_request", "config.a[0]"]);
   assertEquals(await send(config('{"\\u0000": 1}')), [400, "invalid_request", "config"]);
+  // It would get lost on the way, or change the object that an app copies its config into.
+  assertEquals(await send(config('{"__proto__": {"a": 1}}')), [400, "invalid_request", "config"]);
+  assertEquals(await send(config('{"a": {"__proto__": 1}}')), [400, "invalid_request", "config.a"]);
   assertEquals(await send(config('{"a": 1e999}')), [400, "invalid_request", "config.a"]);
   const deep = await send(config('{"a":'.repeat(100) + "1" + "}".repeat(100)));
   assertEquals(deep.slice(0, 2), [400, "invalid_request"]);
@@ -204,6 +207,25 @@ test("a body says what it is, is no deeper and no larger than it may be, and hol
     "request_too_large",
     undefined,
   ]);
+});
+
+test("a document that is too large where it is kept is refused by name", async () => {
+  const appId = await makePublishedApp(world());
+  const { publisherId: company_id } = world();
+  // As numbers, which take several times the room of their text.
+  const numbers = { a: Array.from({ length: 40_000 }, (_, index) => index) };
+  const asked: [string, string, unknown][] = [
+    ["builds", "build_config", { build_version: "1.0.0", build_config: numbers }],
+    ["schedules", "config", { company_id, cron_expression: "@daily", config: numbers }],
+    ["webhooks", "config", { company_id, name: "Orders", config: numbers }],
+  ];
+  for (const [resource, path, json] of asked) {
+    const answer = await api(world(), "owner", `/apps/${appId}/${resource}`, {
+      method: "POST",
+      json,
+    });
+    assertEquals([answer.status, answer.body.errors?.[0].path], [400, path], resource);
+  }
 });
 
 test("URLs and headers have an end", async () => {

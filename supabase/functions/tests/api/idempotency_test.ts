@@ -124,6 +124,44 @@ test("what was refused may be asked again with the same key", async () => {
   assertEquals((await post("/apps", json, name)).status, 201);
 });
 
+test("an answer that the caller kept instead of ours is not sent, unless it could be one", async () => {
+  const answers = [
+    ...["x", 5, true, [], {}, { status: 201 }, { status: 201, body: "{" }, {
+      status: 201,
+      body: 1,
+    }],
+    ...[{ status: 999, body: "1" }, { status: 101, body: "1" }, { status: 204, body: "1" }],
+    ...[{ status: 201, body: "1", headers: { "location": "a\nb" } }],
+  ];
+  for (const answer of answers) {
+    const json = newApp();
+    const name = key();
+    const first = await post("/apps", json, name);
+    await world().database.query(
+      "update private.api_creations set answer = $2 where idempotency_key = $1",
+      [name, JSON.stringify(answer)],
+    );
+    const again = await post("/apps", json, name);
+    assertEquals([again.status, again.body.id], [201, first.body.id], JSON.stringify(answer));
+  }
+  const json = newApp();
+  const name = key();
+  await post("/apps", json, name);
+  const forged = {
+    status: 201,
+    body: '{"id": 1}',
+    headers: { "location": "x", "set-cookie": "a=b", "content-type": "text/html" },
+  };
+  await world().database.query(
+    "update private.api_creations set answer = $2 where idempotency_key = $1",
+    [name, JSON.stringify(forged)],
+  );
+  const again = await post("/apps", json, name);
+  assertEquals([again.status, again.body, again.headers.get("location")], [201, { id: 1 }, "x"]);
+  assertEquals(again.headers.get("content-type"), "application/json");
+  assertEquals(again.headers.get("set-cookie"), null);
+});
+
 test("whoever died after creating is followed by the thing as it is", async () => {
   const json = newApp();
   const name = key();

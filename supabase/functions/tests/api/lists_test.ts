@@ -88,6 +88,49 @@ test("a cursor goes with its sort, and nothing but a cursor is one", async () =>
   }
 });
 
+test("a cursor of one's own making leads to nothing but its error", async () => {
+  const appId = await makePublishedApp(world());
+  const encode = (...parts: unknown[]) =>
+    new TextEncoder().encode(JSON.stringify(parts)).toBase64({ alphabet: "base64url" });
+  const [sort, time] = ["-created_at", "2025-01-01T00:00:00Z"];
+  const id = crypto.randomUUID();
+  const forged = [
+    ...["x,company_id.eq.1", "1)", "*", "1", "__proto__"].map((key) => encode(sort, time, key)),
+    ...["0000-01-01T00:00:00Z", "2025-01-01T00:00:00+23:59", "infinity"].map((value) =>
+      encode(sort, value, id)
+    ),
+    ...[encode("__proto__", time, id), encode(sort, time, id, 1), encode(sort, { a: 1 }, id)],
+  ];
+  for (const cursor of forged) {
+    const answer = await api(world(), "owner", `/apps/${appId}/runs`, { query: { cursor } });
+    assertEquals([answer.status, answer.body.errors?.[0].path], [400, "cursor"], atob(cursor));
+  }
+});
+
+test("a time that no database reads is refused by name", async () => {
+  const appId = await makePublishedApp(world());
+  for (
+    const time of ["0000-01-01T00:00:00Z", "2025-01-01T00:00:00+16:00", "2025-01-01T00:00:00-23:59"]
+  ) {
+    for (const name of ["created_after", "created_before"]) {
+      const query = { [name]: time };
+      const answer = await api(world(), "owner", `/apps/${appId}/runs`, { query });
+      assertEquals([answer.status, answer.body.errors?.[0].path], [400, name], time);
+    }
+    const run = await api(world(), "owner", `/apps/${appId}/runs`, {
+      method: "POST",
+      json: { company_id: world().publisherId, run_after: time },
+    });
+    assertEquals([run.status, run.body.errors?.[0].path], [400, "run_after"], time);
+  }
+  for (const time of ["0001-01-01T00:00:00+15:59", "9999-12-31T23:59:59-15:59"]) {
+    const answer = await api(world(), "owner", `/apps/${appId}/runs`, {
+      query: { created_after: time },
+    });
+    assertEquals(answer.status, 200, time);
+  }
+});
+
 test("filters take one value or several, and combine", async () => {
   const appId = await makePublishedApp(world());
   const [pending, cancelled, failed] = [

@@ -1,0 +1,51 @@
+-- A published version never changes; nor does its number come back with other content once it was archived, emptied and
+-- deleted: whoever has noted, cached or pinned it would get what they never asked for.
+
+-- Tables. Nobody is granted it.
+
+create table private.spent_app_versions (
+  app_id uuid not null references public.applications (id) on delete cascade,
+  version text not null,
+  deleted_at timestamptz not null default now(),
+  primary key (app_id, version)
+);
+comment on table private.spent_app_versions is 'Versions that were published and are deleted.';
+
+-- Triggers
+
+create function private.spend_version()
+returns trigger
+language plpgsql
+security definer -- what is spent is nobody's to write
+set search_path = ''
+as $$
+begin
+  insert into private.spent_app_versions (app_id, version) values (old.app_id, old.version);
+  return null;
+end;
+$$;
+
+create trigger spend_version after delete on public.app_versions
+  for each row when (old.published_at is not null)
+  execute function private.spend_version();
+
+create function private.guard_spent_version()
+returns trigger
+language plpgsql
+security definer -- what is spent is nobody's to read
+set search_path = ''
+as $$
+begin
+  -- Of an app that is not the caller's, row security says less.
+  if (private.is_service() or new.app_id = any (private.my_published_app_ids('admin')))
+    and exists (select from private.spent_app_versions s where s.app_id = new.app_id and s.version = new.version)
+  then
+    perform private.raise_error('SW125',
+      format('Version %s was published before, and its number is not given again: take another.', new.version), 'version');
+  end if;
+  return new;
+end;
+$$;
+
+create trigger guard_spent_version before insert on public.app_versions
+  for each row execute function private.guard_spent_version();
