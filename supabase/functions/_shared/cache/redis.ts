@@ -9,6 +9,8 @@ const MOST_TTL_MS = STAMP_SECONDS * 1000 / 2;
 const COMMAND_DEADLINE_MS = 150;
 /** How long Redis is left alone after it did not answer. */
 const PAUSE_MS = 1_000;
+/** A connection that has not answered for so long is given up: its other end may be gone without a word. */
+const RENEW_AFTER_MS = 4_000;
 
 interface Kept {
   /** The stamps of the tag and of everything, as they were before the value was loaded. */
@@ -22,24 +24,14 @@ interface Kept {
  */
 export class RedisBackend implements CacheBackend {
   readonly name = "redis";
-  #client: ReturnType<typeof createClient>;
+  #client: ReturnType<typeof connect>;
   #pausedUntil = 0;
+  #failingSince: number | null = null;
   /** It could not be told of a change: once it answers again, all that it holds is old. */
   #owed = false;
 
-  constructor(url: string) {
-    this.#client = createClient({
-      url,
-      // While there is no connection, commands fail at once, and the database answers.
-      disableOfflineQueue: true,
-      socket: {
-        connectTimeout: 1_000,
-        reconnectStrategy: (retries) => Math.min(50 * 2 ** retries, PAUSE_MS),
-      },
-    });
-    // Each command says it too; nobody listening would end the process.
-    this.#client.on("error", () => {});
-    this.#client.connect().catch(() => {});
+  constructor(private readonly url: string) {
+    this.#client = connect(url);
   }
 
   async look<T>(key: string, tag: string): Promise<{ value?: T; stamp: string }> {
@@ -100,7 +92,7 @@ export class RedisBackend implements CacheBackend {
   }
 
   close(): Promise<void> {
-    this.#client.destroy();
+    leave(this.#client);
     return Promise.resolve();
   }
 
@@ -111,12 +103,41 @@ export class RedisBackend implements CacheBackend {
       timer = setTimeout(() => reject(new Error("Redis did not answer")), COMMAND_DEADLINE_MS);
     });
     try {
-      return await Promise.race([run(), deadline]);
+      const answer = await Promise.race([run(), deadline]);
+      this.#failingSince = null;
+      return answer;
     } catch (error) {
-      this.#pausedUntil = Date.now() + PAUSE_MS;
+      const now = Date.now();
+      this.#pausedUntil = now + PAUSE_MS;
+      this.#failingSince ??= now;
+      if (now - this.#failingSince >= RENEW_AFTER_MS) {
+        this.#failingSince = now;
+        leave(this.#client);
+        this.#client = connect(this.url);
+      }
       throw error;
     } finally {
       clearTimeout(timer);
     }
   }
+}
+
+function connect(url: string) {
+  const client = createClient({
+    url,
+    // While there is no connection, commands fail at once, and the database answers.
+    disableOfflineQueue: true,
+    socket: {
+      connectTimeout: 1_000,
+      reconnectStrategy: (retries) => Math.min(50 * 2 ** retries, PAUSE_MS),
+    },
+  });
+  // Each command says it too; nobody listening would end the process.
+  client.on("error", () => {});
+  client.connect().catch(() => {});
+  return client;
+}
+
+function leave(client: ReturnType<typeof connect>): void {
+  if (client.isOpen) client.destroy();
 }

@@ -134,6 +134,84 @@ for (const [name, start] of Object.entries({ ...backends, redis: redisBackend })
   });
 }
 
+/** Passes bytes on, unless the connection is from a time when it was told to swallow them. */
+function startSwallower(target: number) {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const connections: Deno.Conn[] = [];
+  const state = { swallows: false };
+  const pass = async (from: Deno.Conn, to: Deno.Conn) => {
+    const buffer = new Uint8Array(4096);
+    try {
+      for (let read = await from.read(buffer); read; read = await from.read(buffer)) {
+        if (!lost.has(from) && !lost.has(to)) await to.write(buffer.slice(0, read));
+      }
+    } catch {
+      // It is closed.
+    }
+  };
+  const lost = new Set<Deno.Conn>();
+  (async () => {
+    for await (const connection of listener) {
+      const other = await Deno.connect({ hostname: "127.0.0.1", port: target });
+      connections.push(connection, other);
+      if (state.swallows) lost.add(connection);
+      pass(connection, other);
+      pass(other, connection);
+    }
+  })();
+  return {
+    url: `redis://127.0.0.1:${(listener.addr as Deno.NetAddr).port}`,
+    /** From now on nothing comes through, and nobody is told. */
+    swallow() {
+      state.swallows = true;
+      for (const connection of connections) lost.add(connection);
+    },
+    /** New connections work; those that were lost stay so. */
+    recover: () => state.swallows = false,
+    stop() {
+      listener.close();
+      for (const connection of connections) {
+        try {
+          connection.close();
+        } catch {
+          // It is closed already.
+        }
+      }
+    },
+  };
+}
+
+Deno.test({
+  name:
+    "redis: a connection that is dead without a word is got over, and replaced when Redis is back",
+  ignore: !redisServer,
+  sanitizeResources: false,
+  sanitizeOps: false,
+  fn: async () => {
+    const redis = await startRedis();
+    const between = startSwallower(redis.port);
+    const cache = new Cache(new RedisBackend(between.url));
+    const isUsed = async () => {
+      await cache.get("k", "t", MINUTE, cacheable("v"));
+      return (await cache.peek("k", "t"))?.hit === true;
+    };
+    try {
+      await until(isUsed, "it is used");
+      between.swallow();
+      assertEquals(await cache.get("k", "t", MINUTE, cacheable("loaded")), {
+        value: "loaded",
+        hit: false,
+      });
+      between.recover();
+      await until(isUsed, "it is used again");
+    } finally {
+      await cache.close();
+      between.stop();
+      await redis.stop();
+    }
+  },
+});
+
 Deno.test({
   name: "redis: two instances share entries and invalidations, and a dead Redis is got over",
   ignore: !redisServer,
