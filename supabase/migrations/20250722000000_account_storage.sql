@@ -512,7 +512,8 @@ declare
 begin
   -- What is promised to an upload that will not come is free again.
   update public.app_uploads set status = 'expired'
-  where company_id = company.id and status = 'pending' and expires_at <= now();
+  where company_id = company.id and expires_at <= now()
+    and (status = 'pending' or (status = 'verifying' and verifying_until < now()));
   perform private.fold_storage_changes(company.id);
   select coalesce(sum(bytes), 0), coalesce(sum(objects), 0) into used_bytes, used_objects
   from private.storage_used(company.id);

@@ -65,7 +65,7 @@ begin
       join public.app_versions v on v.app_id = f.app_id and v.version = f.version
       union all
       select b.id, place.bucket_id, place.name, place.size, place.checksum, false,
-        b.build_status in ('pending', 'building') or place.size is null and p_source = 'app_build_logs' or place.name is null, null
+        b.build_status in ('pending', 'building') or place.name is null, null
       from (
         select * from public.app_builds x
         where p_source in ('app_builds', 'app_build_logs') and x.id between first_id and last_id
@@ -103,6 +103,9 @@ begin
     select p.id,
       case
         when p.busy then null
+        -- What nobody knew of, and so did not count.
+        when p.size is null and p_source in ('app_outputs', 'app_build_logs') and o.size is not null then 'size_mismatch'
+        when p.size is null and p_source = 'app_build_logs' then null
         when o.missing > 0 then 'row_without_object'
         when p.size <> o.size then 'size_mismatch'
       end,

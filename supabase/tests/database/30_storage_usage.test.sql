@@ -1,7 +1,7 @@
 -- What counts against a company's storage quota, and that it always adds up.
 begin;
 \ir tests.inc
-select plan(95);
+select plan(97);
 
 -- A company with an app of its own, and a customer of the private app: the publisher's usage is what files it has there.
 select pg_temp.create_company('small company');
@@ -66,6 +66,10 @@ select pg_temp.learn('expired', 'nobody', pg_temp.begin_small('e.css', 900));
 update app_uploads set expires_at = now() - interval '1 minute' where id = pg_temp.id('expired')::uuid;
 select pg_temp.allows('nobody', pg_temp.begin_small('f.css', 900), 'begins an upload in the place of one whose time is over');
 select is(pg_temp.usage('small company'), '910 = 10 0 0 0 900 / 2', 'which has ended by that');
+update app_uploads set status = 'verifying', verifying_until = now() - interval '1 second', expires_at = now() - interval '1 second'
+where app_id = pg_temp.id('small app')::uuid and status = 'pending';
+select pg_temp.allows('nobody', pg_temp.begin_small('h.css', 900), 'begins one in the place of one whose verification died');
+select is(pg_temp.usage('small company'), '910 = 10 0 0 0 900 / 2', 'which has ended, too');
 select pg_temp.allows('operator', $$ delete from app_uploads where app_id = '{small app}' and status = 'pending' $$, 'deletes an open upload''s row');
 select is(pg_temp.usage('small company'), '10 = 10 0 0 0 0 / 1', 'and it is free');
 select pg_temp.adds_up('uploads came and went');

@@ -1,7 +1,7 @@
 -- Rows and objects compared, and what is done about what is found.
 begin;
 \ir tests.inc
-select plan(58);
+select plan(63);
 
 update storage.objects set created_at = now() - interval '2 days';
 create function pg_temp.found(bucket text) returns text language sql as $$
@@ -138,6 +138,13 @@ select pg_temp.lose('app_{private app}/builds/{logged}/build.log');
 select is(pg_temp.found_rows('app_build_logs'), pg_temp.fill('builds/{logged}/build.log: row_without_object 8'), 'one that is missing is found');
 select is(pg_temp.repair('app_build_logs', 'app_{private app}/builds/{logged}/build.log'), 'marked', 'and has no size any more');
 select is((select build_logs_size from app_builds where id = pg_temp.id('logged')::uuid), null, 'which says that there is none');
+select is(pg_temp.found_rows('app_build_logs'), 'nothing', 'and is told no more');
+select pg_temp.add_old_object('app-logs', 'app_{private app}/builds/{logged}/build.log', 9);
+select is(pg_temp.found_rows('app_build_logs'), pg_temp.fill('builds/{logged}/build.log: size_mismatch 9'), 'a log that came after the end is found');
+select is(pg_temp.repair('app_build_logs', 'app_{private app}/builds/{logged}/build.log'), 'corrected', 'and counted');
+update app_outputs set file_size = null where run_id = pg_temp.id('over')::uuid and output_type = 'file';
+select is(pg_temp.found_rows('app_outputs'), pg_temp.fill('runs/{over}/outputs/a: size_mismatch 1'), 'so is an output whose size nobody told');
+select is(pg_temp.repair('app_outputs', 'app_{private app}/runs/{over}/outputs/a'), 'corrected', 'and counted');
 
 -- Packages
 
