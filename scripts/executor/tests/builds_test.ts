@@ -189,6 +189,7 @@ const CASES: Record<string, (setting: Setting) => Promise<void>> = {
     const { data } = await world.client.storage.from("app-storage").download(build.build_path);
     const bytes = new Uint8Array(await data!.arrayBuffer());
     assertEquals(build.file_size, bytes.length);
+    assertEquals(build.build_logs_size, new TextEncoder().encode(log).length);
     assertEquals(build.checksum, `sha256:${createHash("sha256").update(bytes).digest("hex")}`);
     assertStringIncludes(log, "$ pnpm install --prod");
     assertStringIncludes(log, build.checksum);
