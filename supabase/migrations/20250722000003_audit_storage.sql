@@ -214,6 +214,10 @@ begin
     perform private.raise_error('SW001', 'A checksum that differs is named.', 'checksum');
   end if;
   -- Since it was found somebody may have replaced, completed or removed it: it is looked at again, under a lock.
+  if p_source = 'package_files' then
+    -- As those who publish: the version, then its files.
+    perform from public.package_versions where id = (select version_id from public.package_files where id = p_id) for update;
+  end if;
   execute format('select from public.%I where id = $1 for update',
     case p_source when 'app_build_logs' then 'app_builds' else p_source end) using p_id;
   select * into now_found from private.audit_storage_rows(p_source, null, 1, p_id);

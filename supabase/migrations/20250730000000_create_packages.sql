@@ -165,6 +165,30 @@ $$;
 create trigger guard_package before insert or update of id, namespace, name, company_id, visibility, is_public on public.packages
   for each row execute function private.guard_package();
 
+create function private.hide_namespace()
+returns trigger
+language plpgsql
+security definer -- is_public is nobody's to write
+set search_path = ''
+as $$
+begin
+  -- First this, then a look: what somebody else makes public at the same moment is seen by whoever comes second.
+  perform from public.package_namespaces where name = old.namespace for no key update;
+  update public.package_namespaces set is_public = false
+  where name = old.namespace and not is_reserved
+    and not exists (select from public.packages where namespace = old.namespace and is_public);
+  return null;
+end;
+$$;
+
+create trigger hide_namespace_of_hidden after update on public.packages
+  for each row when (old.is_public and not new.is_public)
+  execute function private.hide_namespace();
+
+create trigger hide_namespace_of_deleted after delete on public.packages
+  for each row when (old.is_public)
+  execute function private.hide_namespace();
+
 -- Grants
 
 grant select on public.package_namespaces, public.packages to anon, authenticated;

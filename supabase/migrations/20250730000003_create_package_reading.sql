@@ -180,6 +180,7 @@ as $$
 declare
   package public.packages;
   is_own boolean;
+  public_since timestamptz;
 begin
   select * into package from public.packages where namespace = p_namespace and name = p_name;
   is_own := coalesce(
@@ -187,6 +188,10 @@ begin
   if package.id is null or not (package.is_public or is_own) then
     return null;
   end if;
+  -- How the package described itself before stays its own.
+  select greatest(max(created_at) filter (where change = 'visibility'), min(created_at) filter (where change = 'published'))
+  into public_since
+  from public.package_version_changes where package_id = package.id;
   return coalesce((
     select jsonb_agg(
       jsonb_build_object(
@@ -196,7 +201,7 @@ begin
     from (
       select c.*, v.version
       from public.package_version_changes c left join public.package_versions v on v.id = c.version_id
-      where c.package_id = package.id and (is_own or c.version_id is null or v.is_public)
+      where c.package_id = package.id and (is_own or v.is_public or (c.version_id is null and c.created_at >= public_since))
       order by c.created_at desc
       limit least(greatest(p_limit, 0), 100) offset greatest(p_offset, 0)) page), '[]');
 end;

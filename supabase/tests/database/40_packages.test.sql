@@ -197,6 +197,18 @@ select pg_temp.answers(actor, $$ select count(*) from jsonb_array_elements(list_
 from (values ('anonymous', '0'), ('customer owner', '0'), ('publisher member', '1')) drafts (actor, seen);
 select pg_temp.answers('publisher member', $$ select jsonb_array_length(list_package_changes('{name}', 'lib', max_results => 2, skip => 1)) $$, '2', 'reads a page of the changelog');
 
+-- How it described itself before it was public
+
+update packages set repository = 'https://git.internal/' || name where id = pg_temp.id('package')::uuid;
+update package_version_changes set created_at = now() - interval '1 day'
+where package_id = pg_temp.id('package')::uuid and details ? 'repository';
+update packages set repository = 'https://example.org/' || name where id = pg_temp.id('package')::uuid;
+select pg_temp.answers(actor, $$ select string_agg(c -> 'details' ->> 'repository', ' ' order by c ->> 'created_at')
+  from jsonb_array_elements(list_package_changes('{name}', 'lib')) c where c -> 'details' ? 'repository' $$, seen,
+  'is told of descriptions ' || case when seen like '%internal%' then 'from before it was public, too' else 'since it is public' end)
+from (values ('anonymous', 'https://example.org/lib'), ('customer owner', 'https://example.org/lib'),
+  ('publisher member', 'https://git.internal/lib https://example.org/lib')) told (actor, seen);
+
 -- The name of what is a draft alone
 
 select pg_temp.answers('service', pg_temp.publish('publisher admin', '1.0.0', 'a', $$, details => '{"status": "draft", "visibility": "public"}'$$, 'next-big-thing'), 'drafted',
@@ -334,6 +346,16 @@ select pg_temp.answers('service', $$ select latest_version is null from packages
 select pg_temp.allows('service', $$ select count_package_downloads(jsonb_build_object('{first}', 3, '{unparsed}', 2, gen_random_uuid(), 1)) $$, 'counts downloads');
 select pg_temp.answers('anonymous', $$ select download_count from packages where id = '{package}' $$, '3', 'reads the count');
 select pg_temp.answers('service', $$ select updated_at = created_at from package_versions where id = '{unparsed}' $$, 'true', 'sees that counting is no change');
+
+-- A namespace is as public as what is in it
+
+select pg_temp.answers('anonymous', $$ select count(*) from package_namespaces where name = '{name}' $$, '1', 'reads a namespace with a public package');
+select pg_temp.answers('service', $$ with hidden as (
+  update packages set visibility = 'private' where namespace = '{name}' and name <> 'lib' and visibility = 'public' returning 1
+) select count(*) > 0 from hidden $$, 'true', 'takes all packages back but one');
+select pg_temp.answers('anonymous', $$ select count(*) from package_namespaces where name = '{name}' $$, '1', 'reads the namespace while one is public');
+select pg_temp.allows('service', $$ update packages set visibility = 'private' where namespace = '{name}' and name = 'lib' $$, 'takes the last one back');
+select pg_temp.answers('anonymous', $$ select count(*) from package_namespaces where name = '{name}' $$, '0', 'reads the namespace no more');
 
 select * from finish();
 rollback;
