@@ -165,6 +165,35 @@ Deno.test("what holds between transactions", async (t) => {
       },
     );
 
+    await t.step("a version that comes while its number is spent is refused", async () => {
+      const again = {
+        "an insert": "insert into app_versions (app_id, version) values ($1, '1.0.0')",
+        "an upload":
+          "select begin_app_upload($1, '1.0.0', 'a.css', 'dist', 'text/css', 1, 'sha256:' || repeat('0', 64))",
+        "another number":
+          "update app_versions set version = '1.0.0' where app_id = $1 and version = '2.0.0'",
+      };
+      for (const [what, sql] of Object.entries(again)) {
+        const app = await world.app(await world.company());
+        await world.pool.query("update app_versions set status = 'archived' where app_id = $1", [
+          app,
+        ]);
+        await world.pool.query("delete from app_storage where app_id = $1", [app]);
+        await world.pool.query("insert into app_versions (app_id, version) values ($1, '2.0.0')", [
+          app,
+        ]);
+        let second: Promise<PromiseSettledResult<unknown>[]> = Promise.resolve([]);
+        await world.transaction(async (client) => {
+          await client.query("delete from app_versions where app_id = $1 and version = '1.0.0'", [
+            app,
+          ]);
+          second = Promise.allSettled([world.pool.query(sql, [app])]);
+          await world.someoneWaits();
+        });
+        assertEquals((await second).map(codeOf), ["SW125"], what);
+      }
+    });
+
     await t.step("requests with one idempotency key get one run", async () => {
       const company = await world.company();
       const app = await world.app(company);
@@ -175,6 +204,41 @@ Deno.test("what holds between transactions", async (t) => {
         )));
       assertEquals(new Set(ids).size, 1);
     });
+
+    await t.step(
+      "a call for runs with keys of their own is answered again under its own key",
+      async () => {
+        const company = await world.company();
+        const app = await world.app(company);
+        const ask = (...keys: string[]) =>
+          world.transaction(async (client) => {
+            const headers = { "x-idempotency-key": `call for ${company}` };
+            await client.query("select set_config('request.headers', $1, true)", [
+              JSON.stringify(headers),
+            ]);
+            const runs = keys.map((key) => ({
+              app_id: app,
+              company_id: company,
+              idempotency_key: key,
+            }));
+            const { rows } = await client.query("select * from request_app_runs($1)", [
+              JSON.stringify(runs),
+            ]);
+            return rows.map((row) => row.request_app_runs);
+          });
+        const ids = await ask("a", "b");
+        assertEquals(await ask("a", "b"), ids);
+        const [another] = await Promise.allSettled([ask("a", "c")]);
+        assertEquals(codeOf(another), "SW052");
+        assertEquals(
+          await world.value(
+            "select array_agg(resource_id) from private.api_creations where idempotency_key = $1",
+            [`call for ${company}`],
+          ),
+          [ids[0]],
+        );
+      },
+    );
 
     await t.step("requests at once fill the queue to its limit and not beyond", async () => {
       const company = await world.company({ queued: 5 });

@@ -1,7 +1,7 @@
 -- Versions: their names, their order, their life, and that a released one never changes.
 begin;
 \ir tests.inc
-select plan(191);
+select plan(194);
 
 -- Semantic versions: semver.org's own lists of valid and invalid ones
 
@@ -166,6 +166,11 @@ select pg_temp.allows('publisher owner', $$ insert into app_versions (app_id, ve
 select pg_temp.allows('publisher owner', $$ delete from app_versions where app_id = '{private app}' and version = '0.8.9' $$, 'gives it up');
 select pg_temp.allows('publisher owner', $$ insert into app_versions (app_id, version) values ('{private app}', '0.8.9') $$,
   'begins it again: it was never published');
+select pg_temp.refuses(actor, $$ update app_versions set version = '0.9.0' where app_id = '{private app}' and version = '0.8.9' $$, 'SW125',
+  'Version 0.9.0 was published before, and its number is not given again: take another.', 'cannot give a draft its number', 'version')
+from unnest(array['service', 'operator']) actor;
+select pg_temp.allows('service', $$ update app_versions set version = '0.8.8' where app_id = '{private app}' and version = '0.8.9' $$,
+  'gives a draft a number that is free');
 select pg_temp.refuses('publisher owner', $$ delete from app_versions where app_id = '{private app}' and version = '2.0.0' $$, '23503',
   'update or delete on table "app_versions" violates foreign key constraint "app_storage_version_fkey" on table "app_storage"',
   'cannot delete a draft that has files');
