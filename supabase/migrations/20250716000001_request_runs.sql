@@ -57,7 +57,7 @@ comment on function private.enter_queue is
 create function private.request_app_run(
   p_app_id uuid, p_company_id uuid, p_version text, p_run_type text, p_config jsonb, p_priority integer,
   p_run_after timestamptz, p_idempotency_key text, p_max_attempts integer, p_retry_failures boolean default false,
-  p_retry_of uuid default null)
+  p_retry_of uuid default null, p_is_remembered boolean default true)
 returns public.app_runs
 language plpgsql
 security definer -- members ask for runs, but do not write app_runs
@@ -149,7 +149,7 @@ begin
   end if;
   insert into private.live_runs (lane, is_due, rank, run_after, run_id)
   values (run_lane, run_at <= now(), -p_priority, run_at, run.id);
-  if current_setting('request.headers', true) like '%"x-idempotency-key"%' then
+  if p_is_remembered and current_setting('request.headers', true) like '%"x-idempotency-key"%' then
     perform private.remember_creation(run.id::text);
   end if;
   return run;
@@ -200,6 +200,7 @@ declare
   broken record;
   company record;
   run public.app_runs;
+  any_is_new boolean := false;
   -- Runs of one call have ids that follow each other: they go to one place of each index, and are claimed in this order.
   first_part constant text := left(gen_random_uuid()::text, 24);
   ids uuid[];
@@ -228,14 +229,19 @@ begin
   into broken
   from unnest(requests) r;
 
-  -- One with a key is either new or not: that is asked one by one.
+  -- One with a key is either new or not: that is asked one by one. The header's key is that of the call, not of each run.
   if broken.has_keys then
     foreach request in array requests loop
       run := private.request_app_run(
         request.app_id, request.company_id, request.version, request.run_type, request.config, request.priority,
-        request.run_after, request.idempotency_key, request.max_attempts, request.retry_failures);
+        request.run_after, request.idempotency_key, request.max_attempts, request.retry_failures,
+        p_is_remembered => false);
       ids := ids || run.id;
+      any_is_new := any_is_new or run.created_at = now();
     end loop;
+    if any_is_new and current_setting('request.headers', true) like '%"x-idempotency-key"%' then
+      perform private.remember_creation(ids[1]::text);
+    end if;
     return ids;
   end if;
 
@@ -321,7 +327,7 @@ comment on function public.request_app_runs is
   'ids in the same order. All or none: an error, as request_app_run has them, or SW001 (runs), concerns the whole.';
 
 grant execute on function
-  private.request_app_run(uuid, uuid, text, text, jsonb, integer, timestamptz, text, integer, boolean, uuid),
+  private.request_app_run(uuid, uuid, text, text, jsonb, integer, timestamptz, text, integer, boolean, uuid, boolean),
   public.request_app_run(uuid, uuid, text, text, jsonb, integer, timestamptz, text, integer),
   private.request_app_runs(jsonb), public.request_app_runs(jsonb)
 to authenticated, service_role;

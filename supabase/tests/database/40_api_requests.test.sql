@@ -1,7 +1,7 @@
 -- What the HTTP API relies on: idempotency keys, counted requests, and files taken out of drafts.
 begin;
 \ir tests.inc
-select plan(56);
+select plan(57);
 
 -- Idempotency keys. A request comes with headers, as PostgREST shows them.
 
@@ -71,6 +71,11 @@ select pg_temp.allows('customer owner', $$
     {"app_id": "{private app}", "company_id": "{customer company}", "config": {"n": 2}}]') $$, 'asks for two runs', 2);
 select pg_temp.refuses('customer owner', $$ select request_app_run('{private app}', '{customer company}') $$, 'SW052',
   'This idempotency key has been used.', 'asks for no run under the key of another call', 'idempotency_key');
+select pg_temp.send('c9', 'f');
+select pg_temp.allows('customer owner', $$
+  select request_app_runs('[
+    {"app_id": "{private app}", "company_id": "{customer company}", "config": {"n": 3}, "idempotency_key": "r1"},
+    {"app_id": "{private app}", "company_id": "{customer company}", "config": {"n": 4}, "idempotency_key": "r2"}]') $$, 'asks for two runs with keys of their own', 2);
 select pg_temp.plain();
 select results_eq($$
     select idempotency_key, resource_id from private.api_creations where idempotency_key like 'c_' order by 1 $$,
@@ -82,7 +87,8 @@ select results_eq($$
     ('c6', pg_temp.id('customer company')),
     ('c7', (select id::text from app_runs
       where company_id = pg_temp.id('customer company')::uuid and created_at = now() and config = '{}')),
-    ('c8', (select id::text from app_runs where config = '{"n": 1}')) $$, 'each is remembered by what names it');
+    ('c8', (select id::text from app_runs where config = '{"n": 1}')),
+    ('c9', (select id::text from app_runs where config = '{"n": 3}')) $$, 'each is remembered by what names it');
 select pg_temp.allows('service', $$ insert into app_builds (app_id, build_version) values ('{private app}', '1.0.0') $$, 'creates without a key');
 select is((select count(*) from private.api_creations where caller = '00000000-0000-0000-0000-000000000000'), 0::bigint, 'and nothing is remembered');
 select pg_temp.refuses('anonymous', $$ select find_api_creation('k', 'f') $$, '42501', 'permission denied for function find_api_creation',
