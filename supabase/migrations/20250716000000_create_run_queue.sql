@@ -49,8 +49,6 @@ create table private.live_runs (
   primary key (lane, is_held, is_due, rank, run_after, run_id)
 )
 with (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
--- Nobody follows this table: logical replication would log the key of each row that moves or goes.
-alter table private.live_runs replica identity nothing;
 comment on table private.live_runs is 'One row an unfinished run: it waits, or an executor holds it. Follows app_runs.';
 comment on column private.live_runs.is_held is 'By executor_id, for this attempt. What is held is due.';
 comment on column private.live_runs.is_due is 'A run that waits for its time is not due until a claim after that time says so.';

@@ -1,7 +1,7 @@
 -- What is easy to forget when a table, a function or a policy is added.
 begin;
 \ir tests.inc
-select plan(27 + (select count(*)::integer from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')));
+select plan(28 + (select count(*)::integer from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')));
 
 create temp view ours as
 select oid, relname::text as name, relnamespace::regnamespace::text as schema, relkind as kind, relacl as acl, relrowsecurity as secured
@@ -220,6 +220,9 @@ $$, 'every foreign key has an index that begins with its columns');
 select is_empty($$
   select name from ours where kind in ('r', 'p') and not exists (select from pg_index where indrelid = ours.oid and indisprimary)
 $$, 'every table has a primary key');
+-- Otherwise a publication of all tables would stop whoever changes one.
+select is_empty($$ select name from ours join pg_class using (oid) where kind in ('r', 'p') and relreplident <> 'd' $$,
+  'every table is replicated by its primary key');
 select is_empty($$
   select t.name, t.column_name
   from (
