@@ -198,11 +198,39 @@ test("a query is cancelled by the service, and by nobody else who knows its id",
   assertEquals([status, code], [401, "42501"]);
   const service = { apikey: stack.secretKey };
   assertEquals(await rest({ query_id: crypto.randomUUID() }, service), [200, false]);
+  const own = crypto.randomUUID();
+  assertEquals(await rest({ query_id: own }, { ...service, "x-query-id": own }), [200, false]);
   assertEquals((await stuck()).length, 1);
   assertEquals(await rest({ query_id: id }, service), [200, true]);
   const cancelled = await slow;
   assertEquals([cancelled.status, (await cancelled.json()).code], [500, "57014"]);
   assertEquals(await rest({ query_id: id }, service), [200, false]);
+});
+
+test("a session that is not the Data API's goes on, whatever it calls itself", async () => {
+  const { stack } = world();
+  const id = crypto.randomUUID();
+  const session = new Client({
+    connectionString: stack.dbUrl,
+    application_name: `query ${id}`,
+  });
+  await session.connect();
+  const seen = async () => {
+    const { rows } = await watcher.query(
+      "select pid, wait_event from pg_stat_activity where application_name = $1 and state = 'active'",
+      [`query ${id}`],
+    );
+    return rows;
+  };
+  const asleep = session.query("select pg_sleep(3600)").then(() => "over", ({ code }) => code);
+  await until("it sleeps", async () => (await seen())[0]?.wait_event === "PgSleep");
+  const [before] = await seen();
+  const { data, error } = await serviceClient(environment()).rpc("cancel_query", { query_id: id });
+  assertEquals([data, error], [false, null]);
+  assertEquals(await seen(), [before]);
+  await watcher.query("select pg_cancel_backend($1)", [before.pid]);
+  assertEquals(await asleep, "57014");
+  await session.end();
 });
 
 test("the Data API by itself runs a query on, as PostgREST does", async () => {
