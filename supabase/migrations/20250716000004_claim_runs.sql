@@ -1,7 +1,7 @@
 -- Runs that executors claim.
 
 create function private.begin_claim(p_executor_id text, p_max_runs integer, p_lease interval)
-returns boolean
+returns void
 language plpgsql
 set search_path = ''
 as $$
@@ -20,17 +20,16 @@ begin
     raise feature_not_supported using message = 'Runs are claimed in read committed transactions.';
   end if;
   if moment = current_setting('stowage.looked_at', true) then
-    return false;
+    return;
   end if;
   perform private.see_executor(p_executor_id);
   perform private.look_at_clock();
   moment := set_config('stowage.looked_at', moment, false);
-  return true;
 end;
 $$;
 comment on function private.begin_claim is
   'What precedes every claim: inputs checked, the executor seen, lanes woken; a connection that claims without a pause '
-  'looks for the last two twenty times a second, which it answers. Errors: SW001 (lease, max_runs, executor_id).';
+  'looks for the last two twenty times a second. Errors: SW001 (lease, max_runs, executor_id).';
 
 create function private.start_runs(p_runs uuid[], p_executor_id text, p_lease interval)
 returns setof public.app_runs

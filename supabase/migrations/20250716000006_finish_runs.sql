@@ -279,11 +279,11 @@ set enable_bitmapscan = off
 as $$
 declare
   result private.run_result;
-  has_looked constant boolean := private.begin_claim(p_executor_id, p_max_runs, p_lease);
   taken uuid[];
   finished json;
   claimed json;
 begin
+  perform private.begin_claim(p_executor_id, p_max_runs, p_lease);
   if p_max_runs = 1 and jsonb_typeof(p_results) = 'array' and jsonb_array_length(p_results) = 1 then
     result := jsonb_populate_record(null::private.run_result, p_results -> 0);
     if result.run_id is not null and result.status in ('success', 'cancelled') then
