@@ -95,7 +95,8 @@ $$;
 
 create trigger change_company_lane after update on public.companies
   for each row when (
-    (old.max_concurrent_runs, old.max_queued_runs) is distinct from (new.max_concurrent_runs, new.max_queued_runs))
+    (old.max_concurrent_runs, old.max_queued_runs, old.storage_quota_bytes, old.storage_quota_objects)
+      is distinct from (new.max_concurrent_runs, new.max_queued_runs, new.storage_quota_bytes, new.storage_quota_objects))
   execute function private.change_company_lane();
 
 insert into private.company_lanes (company_id, max_concurrent_runs) select id, max_concurrent_runs from public.companies;

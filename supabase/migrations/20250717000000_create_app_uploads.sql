@@ -170,6 +170,10 @@ begin
 
   -- Uploads of one company take turns here, so that the quota holds exactly.
   select * into company from public.companies where id = app.publisher_company_id for no key update;
+  -- Before the version, as those who verify and complete it.
+  select * into upload from public.app_uploads
+  where lower(file_path) = lower(target_path) and status in ('pending', 'verifying')
+  for no key update;
   insert into public.app_versions (app_id, version) values (p_app_id, p_version) on conflict do nothing;
   select status into version_status from public.app_versions where app_id = p_app_id and version = p_version for share;
   if version_status <> 'draft' then
@@ -177,10 +181,7 @@ begin
       format('Version %s is %s: its files cannot change. Upload a new version.', p_version, version_status), 'version');
   end if;
 
-  select * into upload from public.app_uploads
-  where lower(file_path) = lower(target_path) and status in ('pending', 'verifying')
-  for no key update;
-  if found then
+  if upload.id is not null then
     if upload.status = 'verifying' and upload.verifying_until > now() then
       perform private.raise_error('SW032', 'Another upload of this file is being verified.', 'file_name');
     end if;

@@ -98,7 +98,7 @@ as $$
 $$;
 
 create function private.fold_storage_changes(p_company_id uuid)
-returns boolean
+returns void
 language plpgsql
 security definer -- the journal is nobody's to write
 set search_path = ''
@@ -106,7 +106,7 @@ as $$
 begin
   -- Another one that folds is enough, and nobody waits for it.
   if not pg_try_advisory_xact_lock(hashtext('stowage.storage_usage'), hashtext(p_company_id::text)) then
-    return false;
+    return;
   end if;
   with folded as (
     delete from private.storage_changes where company_id = p_company_id returning kind, bytes, objects
@@ -114,12 +114,10 @@ begin
   insert into private.storage_usage as u (company_id, kind, bytes, objects)
   select p_company_id, kind, sum(bytes), sum(objects) from folded group by kind
   on conflict (company_id, kind) do update set bytes = u.bytes + excluded.bytes, objects = u.objects + excluded.objects;
-  return true;
 end;
 $$;
 comment on function private.fold_storage_changes is
-  'Keeps the journal short, in one statement: whoever adds up both tables meanwhile gets the same sum. False if another '
-  'transaction is at it.';
+  'Keeps the journal short, in one statement: whoever adds up both tables meanwhile gets the same sum.';
 
 create function private.storage_used(p_company_id uuid)
 returns table (kind text, bytes bigint, objects bigint)
@@ -150,6 +148,8 @@ as $$
 $$;
 comment on function private.is_storage_full is 'More is stored for the company than its quota, of bytes or of objects, allows.';
 
+-- Triggers
+
 create function private.settle_storage()
 returns trigger
 language plpgsql
@@ -159,9 +159,7 @@ as $$
 declare
   company public.companies;
 begin
-  if not private.fold_storage_changes(new.company_id) then
-    return null;
-  end if;
+  perform private.fold_storage_changes(new.company_id);
   select * into company from public.companies where id = new.company_id;
   if private.is_storage_full(company) then
     -- The next request counts again, and is refused. One that is counting at this moment is not waited for.
@@ -180,25 +178,6 @@ comment on function private.settle_storage is
 create trigger settle after insert on private.storage_changes
   for each row when (new.kind <> 'uploads' and (new.bytes >= 1048576 or new.id % 64 = 0))
   execute function private.settle_storage();
-
-create function private.change_storage_quota()
-returns trigger
-language plpgsql
-security definer -- lanes are nobody's to write
-set search_path = ''
-as $$
-begin
-  update private.company_lanes set queue_credit = 0 where company_id = new.id;
-  return null;
-end;
-$$;
-
-create trigger change_storage_quota after update on public.companies
-  for each row when (
-    (old.storage_quota_bytes, old.storage_quota_objects) is distinct from (new.storage_quota_bytes, new.storage_quota_objects))
-  execute function private.change_storage_quota();
-
--- Triggers
 
 -- The app's row is locked until the change is over, so that its publisher stays who it is.
 create function private.account_files()
@@ -425,6 +404,7 @@ declare
   needed record;
   entry record;
 begin
+  perform private.end_overdue_uploads(old.publisher_company_id, new.id);
   -- Or a company that is full would go on with the quota of another one, which is empty again afterwards.
   if not (private.is_service() or private.is_superadmin()) then
     select * into company from public.companies where id = new.publisher_company_id for no key update;
@@ -500,20 +480,33 @@ end;
 $$;
 comment on function private.require_room is 'A company that stores more than its quota asks for no more runs and builds. Error: SW113.';
 
+create function private.end_overdue_uploads(p_company_id uuid, p_app_id uuid default null)
+returns void
+language sql
+security definer -- uploads are nobody's to write
+set search_path = ''
+as $$
+  update public.app_uploads set status = 'expired'
+  where id in (
+    select id from public.app_uploads
+    where company_id = p_company_id and (p_app_id is null or app_id = p_app_id) and expires_at <= now()
+      and (status = 'pending' or (status = 'verifying' and verifying_until < now()))
+    -- One that is being completed after all may wait for what the caller holds.
+    for no key update skip locked)
+$$;
+comment on function private.end_overdue_uploads is 'What is promised to an upload that will not come is free again.';
+
 create function private.require_storage(company public.companies, p_bytes bigint, p_objects bigint, p_field text default 'file_size')
 returns void
 language plpgsql
-security definer -- reads the journal, and ends uploads whose time is over
+security definer -- reads the journal
 set search_path = ''
 as $$
 declare
   used_bytes bigint;
   used_objects bigint;
 begin
-  -- What is promised to an upload that will not come is free again.
-  update public.app_uploads set status = 'expired'
-  where company_id = company.id and expires_at <= now()
-    and (status = 'pending' or (status = 'verifying' and verifying_until < now()));
+  perform private.end_overdue_uploads(company.id);
   perform private.fold_storage_changes(company.id);
   select coalesce(sum(bytes), 0), coalesce(sum(objects), 0) into used_bytes, used_objects
   from private.storage_used(company.id);

@@ -279,6 +279,59 @@ Deno.test("what holds between transactions", async (t) => {
       );
       assertEquals(tally(results), { ok: 1, SW032: 7 });
     });
+
+    for (const name of ["other.css", "manifest.yaml"]) {
+      await t.step(`an upload completes late while ${name} is begun`, async () => {
+        const app = await world.app(await world.company(), "draft");
+        const begin = (client: Pool | PoolClient, file: string) =>
+          client.query(
+            "select id from begin_app_upload($1, '1.0.0', $2, 'config', 'text/css', 200, 'sha256:' || repeat('0', 64))",
+            [app, file],
+          );
+        const { rows: [{ id }] } = await begin(world.pool, "manifest.yaml");
+        await world.pool.query("select start_app_upload_verification($1)", [id]);
+        await world.pool.query(
+          `update app_uploads set expires_at = now() - interval '1 second',
+           verifying_until = now() - interval '1 second' where id = $1`,
+          [id],
+        );
+        let begun: Promise<unknown> = Promise.resolve();
+        await world.transaction(async (client) => {
+          await client.query("select from app_uploads where id = $1 for no key update", [id]);
+          begun = world.transaction(async (other) => {
+            await other.query("select set_config('lock_timeout', $1, true)", [`${WAIT_MS}`]);
+            await begin(other, name);
+          });
+          // Another file waits for nothing; the same one until it is known what is there.
+          await (name === "manifest.yaml" ? world.someoneWaits() : begun);
+          await client.query(
+            `select complete_app_upload($1, 'text/css', '{}', '{"version": "1.0.0"}')`,
+            [id],
+          );
+        });
+        await begun;
+        assertEquals(
+          await world.value("select status from app_uploads where id = $1", [id]),
+          "completed",
+        );
+      });
+    }
+
+    await t.step("a full company is noticed while its journal is folded", async () => {
+      const company = await world.company({ bytes: 1_048_576 });
+      const app = await world.app(company);
+      const request = () => world.value("select id from request_app_run($1, $2)", [app, company]);
+      const run = await request();
+      await world.transaction(async (client) => {
+        await client.query("select private.fold_storage_changes($1)", [company]);
+        await world.pool.query(
+          `insert into app_outputs (run_id, output_type, output_name, output_bucket, output_path, file_size)
+           values ($1::uuid, 'file', 'large', 'app-storage', 'app_' || $2::uuid || '/runs/' || $1 || '/outputs/large', 1048576)`,
+          [run, app],
+        );
+        await assertRejects(request, Error, "storage is full");
+      });
+    });
   });
 });
 

@@ -1,7 +1,7 @@
 -- What counts against a company's storage quota, and that it always adds up.
 begin;
 \ir tests.inc
-select plan(97);
+select plan(98);
 
 -- A company with an app of its own, and a customer of the private app: the publisher's usage is what files it has there.
 select pg_temp.create_company('small company');
@@ -211,6 +211,10 @@ select pg_temp.refuses('customer member', pg_temp.request(), 'SW113', (
 
 update companies set storage_quota_bytes = 2000, storage_quota_objects = 9 where id = pg_temp.id('small company')::uuid;
 select pg_temp.learn('moved', 'nobody', pg_temp.begin_small('g.css', 5));
+select pg_temp.learn('late', 'nobody', pg_temp.begin_small('late.css', 100));
+select pg_temp.learn('dead', 'nobody', pg_temp.begin_small('dead.css', 100));
+update app_uploads set expires_at = now() - interval '1 minute' where id in (pg_temp.id('late')::uuid, pg_temp.id('dead')::uuid);
+update app_uploads set status = 'verifying', verifying_until = now() - interval '1 second' where id = pg_temp.id('dead')::uuid;
 create function pg_temp.give_app(description text, code text, message text) returns text language sql as $$
   select pg_temp.refuses('nobody', $call$ update applications set publisher_company_id = '{other company}' where id = '{small app}' $call$,
     code, message, description, 'publisher_company_id')
@@ -227,6 +231,8 @@ select pg_temp.allows('nobody', $$ update applications set publisher_company_id 
   'gives the app to a company that has just enough room');
 select is(pg_temp.usage('small company') || ', ' || pg_temp.usage('other company'), '925 = 0 0 0 925 0 / 2, 85 = 10 70 0 0 5 / 3',
   'its files, builds and uploads go along');
+select is((select string_agg(status, ' ' order by file_name) from app_uploads where id in (pg_temp.id('late')::uuid, pg_temp.id('dead')::uuid)),
+  'expired expired', 'but not those whose time is over');
 select pg_temp.adds_up('builds, outputs and publishers changed');
 
 -- What is noted is folded, checked and repaired
