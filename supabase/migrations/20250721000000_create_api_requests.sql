@@ -61,13 +61,14 @@ set search_path = ''
 as $$
 declare
   request_headers constant jsonb := current_setting('request.headers')::jsonb;
-  lifetime constant interval := '24 hours';
+  -- With what else is kept for a time, in a later migration.
+  useless_since constant timestamptz := private.useless_since('api_creations');
 begin
   -- Everybody who creates clears a little, so that nothing else has to.
   delete from private.api_creations
   where (caller, idempotency_key) in (
     select c.caller, c.idempotency_key from private.api_creations c
-    where c.created_at < now() - lifetime
+    where c.created_at < useless_since
     order by c.created_at
     limit 10
     for update skip locked);

@@ -139,6 +139,19 @@ as $$
 $$;
 comment on function private.may_go_since is 'What is younger stays, whatever the app: the bound of the index scan.';
 
+create function private.useless_since(p_kind text)
+returns timestamptz
+language sql
+stable
+set search_path = ''
+return now() - case p_kind
+  when 'executors' then interval '30 days'
+  when 'api_creations' then interval '24 hours'
+  -- No window is longer than a day.
+  when 'api_request_counts' then interval '2 days'
+end;
+comment on function private.useless_since is 'What was last of use before that goes, whatever policies say; null for what they are about.';
+
 create function private.old_outputs(p_kind text, p_limit integer)
 returns setof private.retention_candidate
 language sql
@@ -267,6 +280,8 @@ stable
 security definer -- looks at rows of everybody
 set search_path = ''
 as $$
+declare
+  useless_since constant timestamptz := private.useless_since(p_kind);
 begin
   case p_kind
     when 'uploads' then
@@ -312,7 +327,7 @@ begin
       return query
         select p_kind, null::uuid, e.id, null::uuid, null::uuid, 0::bigint, 0::bigint
         from public.executors e
-        where e.last_seen_at < now() - interval '30 days'
+        where e.last_seen_at < useless_since
           and not exists (select from private.live_runs l where l.executor_id = e.id)
           and not exists (select from public.app_builds b where b.build_status = 'building' and b.executor_id = e.id)
         limit p_limit;
@@ -320,14 +335,13 @@ begin
       return query
         select p_kind, k.caller, k.idempotency_key, null::uuid, null::uuid, 0::bigint, 0::bigint
         from private.api_creations k
-        where k.created_at < now() - interval '24 hours'
+        where k.created_at < useless_since
         limit p_limit;
     when 'api_request_counts' then
       return query
         select p_kind, k.caller, null::text, null::uuid, null::uuid, 0::bigint, 0::bigint
         from private.api_request_counts k
-        -- No window is longer than a day.
-        where k.window_began_at < now() - interval '2 days'
+        where k.window_began_at < useless_since
         limit p_limit;
   end case;
 end;
@@ -341,6 +355,7 @@ set search_path = ''
 as $$
 declare
   ids uuid[] := array(select c.id from unnest(p_candidates) c);
+  useless_since constant timestamptz := private.useless_since(p_kind);
 begin
   case p_kind
     when 'logs', 'outputs', 'run_outputs' then
@@ -362,13 +377,13 @@ begin
       delete from public.app_download_tokens where id = any (ids);
     when 'executors' then
       delete from public.executors e using unnest(p_candidates) c
-      where e.id = c.detail and e.last_seen_at < now() - interval '30 days';
+      where e.id = c.detail and e.last_seen_at < useless_since;
     when 'api_creations' then
       delete from private.api_creations k using unnest(p_candidates) c
-      where k.caller = c.id and k.idempotency_key = c.detail and k.created_at < now() - interval '24 hours';
+      where k.caller = c.id and k.idempotency_key = c.detail and k.created_at < useless_since;
     when 'api_request_counts' then
       delete from private.api_request_counts k using unnest(p_candidates) c
-      where k.caller = c.id and k.window_began_at < now() - interval '2 days';
+      where k.caller = c.id and k.window_began_at < useless_since;
     when 'deprecated' then
       update public.app_versions v
       set status = 'archived', status_reason = coalesce(v.status_reason, 'Deprecated for longer than such versions are kept.')

@@ -188,7 +188,11 @@ begin
     output_bucket = case when there <> '{}' then output_bucket end, output_path = there[cardinality(there)], file_size = bytes,
     output_data = coalesce(output_data, '{}') - 'parts'
       || case when there <> '{}' then jsonb_build_object('parts', there) else '{}' end
-      || jsonb_build_object('lost', case when output.output_data ? 'parts' then to_jsonb(gone) else to_jsonb(gone[1]) end)
+      || jsonb_build_object('lost', case
+        when output.output_data ? 'lost' then output.output_data -> 'lost' || to_jsonb(gone)
+        when output.output_data ? 'parts' then to_jsonb(gone)
+        else to_jsonb(gone[1])
+      end)
   where id = p_id;
   return 'marked';
 end;
