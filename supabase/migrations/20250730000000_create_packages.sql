@@ -173,7 +173,7 @@ set search_path = ''
 as $$
 begin
   -- First this, then a look: what somebody else makes public at the same moment is seen by whoever comes second.
-  perform from public.package_namespaces where name = old.namespace for no key update;
+  perform from public.package_namespaces where name = old.namespace for update;
   update public.package_namespaces set is_public = false
   where name = old.namespace and not is_reserved
     and not exists (select from public.packages where namespace = old.namespace and is_public);

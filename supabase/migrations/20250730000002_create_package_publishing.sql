@@ -105,6 +105,15 @@ begin
   where v.version_key = private.semver_key(p_version)
     and v.package_id = (select p.id from public.packages p where p.namespace = p_namespace and p.name = p_name)
   for update;
+  -- A new package refers to its namespace's row, and the first public one changes that: so the namespace is held before the
+  -- package, and at once as firmly as it will be.
+  if not exists (select from public.packages p where p.namespace = p_namespace and p.name = p_name) then
+    if p_details ->> 'visibility' = 'public' and not owner.is_public then
+      perform from public.package_namespaces where name = p_namespace for update;
+    else
+      perform from public.package_namespaces where name = p_namespace for key share;
+    end if;
+  end if;
   insert into public.packages as p (namespace, name, kind, visibility)
   values (
     p_namespace, p_name, coalesce(p_details ->> 'kind', 'manifest'),

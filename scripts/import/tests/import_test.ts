@@ -42,8 +42,9 @@ async function run(args: string[]) {
   const { code, stdout, stderr } = await start([...args, "--report", report]).output();
   const text = new TextDecoder().decode(stdout);
   const errors = new TextDecoder().decode(stderr);
-  assert(code < 2, errors);
-  return { code, text, errors, report: JSON.parse(await Deno.readTextFile(report)) };
+  const written = await Deno.readTextFile(report).catch(() => null);
+  assert(code < 2 && written !== null, errors);
+  return { code, text, errors, report: JSON.parse(written) };
 }
 
 async function stored(prefix: string): Promise<string[]> {

@@ -4,14 +4,20 @@ import { assertEquals, assertRejects } from "../../../../scripts/testing/assert.
 import { startTestDatabase, type TestDatabase } from "../../../../scripts/testing/database.ts";
 import { until } from "./instance.ts";
 
-async function withTwo(work: (one: Client, two: Client, watch: Client) => Promise<void>) {
+async function withTwo(
+  work: (one: Client, two: Client, watch: Client, connect: () => Promise<Client>) => Promise<void>,
+) {
   const database: TestDatabase = await startTestDatabase();
   const clients: Client[] = [];
+  const connect = async () => {
+    const client = await database.connect();
+    clients.push(client);
+    return client;
+  };
   try {
-    for (let count = 0; count < 3; count++) clients.push(await database.connect());
-    const [one, two, watch] = clients;
+    const [one, two, watch] = [await connect(), await connect(), await connect()];
     await watch.query("insert into package_namespaces (name, is_reserved) values ('races', true)");
-    await work(one, two, watch);
+    await work(one, two, watch, connect);
   } finally {
     for (const client of clients) await client.end();
     await database.stop();
@@ -91,4 +97,27 @@ Deno.test("what reaches more packages than anybody means is refused before it is
       "SW120",
       "More than 20000 packages can be reached from here.",
     ]);
+  }));
+
+Deno.test("the first public packages of a namespace are published at once, and nobody deadlocks", () =>
+  withTwo(async (_one, _two, watch, connect) => {
+    const { rows: [{ id }] } = await watch.query(
+      "insert into companies (slug, name) values ('races', 'Races') returning id",
+    );
+    const clients = await Promise.all(Array.from({ length: 8 }, connect));
+    for (const round of [1, 2, 3, 4, 5]) {
+      const namespace = `open-${round}`;
+      await watch.query("insert into package_namespaces (name, company_id) values ($1, $2)", [
+        namespace,
+        id,
+      ]);
+      const answers = await Promise.all(clients.map((client, index) =>
+        client.query(
+          `select outcome from publish_package(null, $1, $2, '1.0.0', private.sha256_hex('a'), 1, 'a',
+             details => '{"visibility": "public"}')`,
+          [namespace, `package-${index}`],
+        )
+      ));
+      assertEquals(answers.map(({ rows }) => rows[0].outcome), clients.map(() => "published"));
+    }
   }));
