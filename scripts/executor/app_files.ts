@@ -128,8 +128,9 @@ async function placeSingleFiles(
   for (const { path, name } of files) {
     try {
       const clean = guard.admit(name, "file");
-      const content = await Deno.open(path);
-      await tree.file(clean, content.readable, false);
+      const { readable } = await Deno.open(path);
+      // What is refused before it is read would stay open.
+      await tree.file(clean, readable, false).finally(() => readable.cancel().catch(() => {}));
     } catch (error) {
       if (!(error instanceof ArchiveError)) throw error;
       throw new AppError(`A file of the version cannot be placed: ${error.message}.`);

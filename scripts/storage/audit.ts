@@ -200,7 +200,11 @@ async function judge(
   report.checksums++;
   if (actual.checksum === row.checksum) return undefined;
   // The file may have been replaced, or have gone, while it was read.
-  if (!await stillSays(client, source, row)) return undefined;
+  const still = await stillSays(client, source, row);
+  if (typeof still !== "boolean") {
+    noteError(report, `${source} ${row.id} could not be read again: ${still.error}`);
+  }
+  if (still !== true) return undefined;
   return {
     problem: "checksum_mismatch",
     detail: `${row.checksum} in the row, ${actual.checksum ?? "nothing"} in the object${kept}`,
@@ -227,14 +231,21 @@ async function checksumOf(
 }
 
 /** Whether the row is there, and has the checksum that it had. */
-async function stillSays(client: Client, source: Source, row: AuditedRow): Promise<boolean> {
+async function stillSays(
+  client: Client,
+  source: Source,
+  row: AuditedRow,
+): Promise<boolean | { error: string }> {
   if (source === "package_versions" || source === "package_files") {
-    const { data } = await client.from(source).select("sha256").eq("id", row.id)
+    const { data, error } = await client.from(source).select("sha256").eq("id", row.id)
       .eq("storage_path", row.name).maybeSingle();
+    if (error) return { error: error.message };
     return data !== null && `sha256:${data.sha256}` === row.checksum;
   }
   const table = source === "app_builds" ? source : "app_storage";
-  const { data } = await client.from(table).select("checksum").eq("id", row.id).maybeSingle();
+  const { data, error } = await client.from(table).select("checksum").eq("id", row.id)
+    .maybeSingle();
+  if (error) return { error: error.message };
   return data?.checksum === row.checksum;
 }
 

@@ -38,7 +38,8 @@ export async function readProjectApart(
     ],
     cwd: PROJECT,
     clearEnv: true,
-    env: { HOME: "/nonexistent", DENO_NO_UPDATE_CHECK: "1" },
+    // Where this process has its own cache; nothing else of the environment.
+    env: { HOME: Deno.env.get("HOME") ?? "/", DENO_NO_UPDATE_CHECK: "1" },
     stdin: "piped",
     stdout: "piped",
     stderr: "null",
@@ -46,8 +47,12 @@ export async function readProjectApart(
   }).spawn();
   const asked = ReadableStream.from([JSON.stringify(question)]).pipeThrough(new TextEncoderStream())
     .pipeTo(child.stdin).catch(() => {});
-  const [{ success, stdout }] = await Promise.all([child.output(), asked]);
+  const [{ success, signal: endedBy, stdout }] = await Promise.all([child.output(), asked]);
   signal.throwIfAborted();
+  if (!limit.aborted && (endedBy === "SIGKILL" || endedBy === "SIGTERM")) {
+    // Not the app's doing: V8 ends otherwise when memory runs out.
+    throw new Error(`package.json and the lockfile were not read: ${endedBy}`);
+  }
   if (!success) {
     throw new AppError(
       "package.json or the lockfile is refused: it takes too much time or memory to read.",

@@ -6,7 +6,7 @@ import type { Engine, ListedContainer } from "./docker_engine.ts";
 
 export const OWNER_LABEL = "stowage.owner";
 /** In seconds since the host was started: the clock of the day is set now and then, and living containers would seem overdue. */
-const DEADLINE_LABEL = "stowage.deadline";
+const DEADLINE_LABEL = "stowage.deadline-uptime";
 /** How far past its deadline a container must be before a stranger removes it. */
 const OVERDUE_SECONDS = 5 * 60;
 

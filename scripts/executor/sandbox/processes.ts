@@ -119,7 +119,7 @@ const MARKED_ROUNDS = 200;
 /** How long a process may take to stop: it is busy in the kernel at most. */
 const STOP_MS = 200;
 
-function kill(pid: number, signal: Deno.Signal): void {
+export function kill(pid: number, signal: Deno.Signal): void {
   try {
     Deno.kill(pid, signal);
   } catch {

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { Engine, engineSocket } from "../sandbox/docker_engine.ts";
 import { buildImage } from "../image/build.ts";
-import { isDead } from "../sandbox/processes.ts";
+import { isDead, kill } from "../sandbox/processes.ts";
 import { findProgram, type RuntimePaths } from "../sandbox/runtimes.ts";
 
 const START_MS = 20_000;
@@ -99,7 +99,7 @@ async function startDaemon(): Promise<TestEngine> {
     await child.status;
     clearTimeout(timer);
     // What an engine that crashed, and did not start again, has left.
-    for (const pid of processesNaming(`${folder}/`)) Deno.kill(pid, "SIGKILL");
+    for (const pid of processesNaming(`${folder}/`)) kill(pid, "SIGKILL");
     await unmountBelow(folder);
     await removeGroups(cgroupParent);
     await Deno.remove(folder, { recursive: true });

@@ -32,16 +32,19 @@ export function createRateLimit(): (context: Context) => Promise<Headers> {
   /** Those who have to wait for the database wait for one question, not each for its own. */
   const ask = (key: string, caller: Caller): Promise<Allowance> => {
     const asked = asking.get(key);
-    // It ends with the request that asks.
-    if (asked) return asked.catch(() => ask(key, caller));
-    const answer = take(caller).then((allowance) => {
-      allowances.delete(key);
-      allowances.set(key, allowance);
-      if (allowances.size > MAX_COUNTED_CALLERS) allowances.delete(allowances.keys().next().value!);
-      return allowance;
-    }).finally(() => asking.delete(key));
+    // It ends with the request that asks: then whoever waited asks once, for itself.
+    if (asked) return asked.catch(() => keep(key, caller));
+    const answer = keep(key, caller).finally(() => asking.delete(key));
     asking.set(key, answer);
     return answer;
+  };
+
+  const keep = async (key: string, caller: Caller): Promise<Allowance> => {
+    const allowance = await take(caller);
+    allowances.delete(key);
+    allowances.set(key, allowance);
+    if (allowances.size > MAX_COUNTED_CALLERS) allowances.delete(allowances.keys().next().value!);
+    return allowance;
   };
 
   return async ({ caller }) => {

@@ -72,6 +72,8 @@ interface Entry {
   requestId: string;
   /** Ends when the client goes away, and when the request's time is over. */
   fetch: typeof fetch;
+  /** As the route says, once it is known. */
+  lasting?: boolean;
   headers: Record<string, string>;
 }
 
@@ -101,8 +103,10 @@ export function createHandler(
       const response = await router.fetch(request, entry);
       return withCommonHeaders(response, requestId, entry.headers);
     } catch (thrown) {
-      // Whatever an aborted query said, the reason is that nobody waits any more, or that it took too long.
-      const error = toAppError(ends.signal.aborted ? ends.signal.reason : thrown);
+      // Whatever an aborted query said, the reason is that nobody waits any more, or that it took too long. What goes on to
+      // its end fails for reasons of its own.
+      const isCut = ends.signal.aborted && !entry.lasting;
+      const error = toAppError(isCut ? ends.signal.reason : thrown);
       if (error.entry.fault === "ours") logFault(name, requestId, error);
       return withCommonHeaders(problemResponse(error, requestId), requestId, entry.headers);
     } finally {
@@ -130,6 +134,7 @@ function createRouter(
   for (const { method, path, open, lasting, handle } of routes) {
     router.on(method, path, async ({ req, env }) => {
       const { requestId } = env;
+      env.lasting = lasting;
       const fetch = lasting ? undefined : env.fetch;
       const caller = open ? null as unknown as Caller : await identify(req.raw, environment, fetch);
       const context: Context = {

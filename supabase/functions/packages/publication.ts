@@ -89,11 +89,16 @@ async function readForm(request: Request, url: URL): Promise<Publication> {
   };
 }
 
+/** Each is looked for in the whole body: a form has one. */
+const MAX_BOUNDARIES = 2;
+
 /** The parser makes objects of parts, many times their size: they are counted before. */
 function hasMoreParts(body: Uint8Array<ArrayBuffer>, contentType: string, most: number): boolean {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   // Whichever the parser takes, where there are several.
-  for (const [, quoted, bare] of contentType.matchAll(/boundary=(?:"([^"]*)"|([^;\s]*))/gi)) {
+  const boundaries = [...contentType.matchAll(/boundary=(?:"([^"]*)"|([^;\s]*))/gi)];
+  if (boundaries.length > MAX_BOUNDARIES) return true;
+  for (const [, quoted, bare] of boundaries) {
     const delimiter = `--${quoted ?? bare}`;
     let parts = 0;
     for (let at = bytes.indexOf(delimiter); at >= 0; at = bytes.indexOf(delimiter, at + 1)) {

@@ -2,7 +2,9 @@ import { assert, assertEquals } from "../../../scripts/testing/assert.ts";
 import { AppError, CATALOGUE, type ErrorCode } from "../_shared/errors.ts";
 import { manifestJsonSchemaText } from "../_shared/manifest/json_schema.ts";
 import { memoryMegabytes } from "../_shared/manifest/schema.ts";
+import type { Environment } from "../_shared/environment.ts";
 import { problemResponse, toAppError } from "../_shared/problem.ts";
+import { createHandler, openRoute } from "../_shared/serve.ts";
 import { publicUrl } from "../_shared/public_url.ts";
 import { bucketOfPath } from "../_shared/storage_paths.ts";
 import {
@@ -112,4 +114,26 @@ Deno.test("the copy of the manifest's schema in docs is the one that is served",
     new URL("../../../docs/manifest.schema.json", import.meta.url),
   );
   assertEquals(copy, manifestJsonSchemaText());
+});
+
+Deno.test("what goes on to its end, whoever waits, fails for reasons of its own", async () => {
+  const fails = () => {
+    gone.abort();
+    throw new AppError("conflict");
+  };
+  let gone = new AbortController();
+  const handler = createHandler("test", { supabase: { url: "http://localhost" } } as Environment, [
+    openRoute("POST", "/lasting", fails, { lasting: true }),
+    openRoute("POST", "/answer", fails),
+  ]);
+  const codes: string[] = [];
+  for (const path of ["lasting", "answer"]) {
+    gone = new AbortController();
+    const request = new Request(`http://localhost/test/${path}`, {
+      method: "POST",
+      signal: gone.signal,
+    });
+    codes.push((await (await handler(request)).json()).code);
+  }
+  assertEquals(codes, ["conflict", "client_gone"]);
 });

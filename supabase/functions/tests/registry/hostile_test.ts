@@ -246,6 +246,11 @@ Deno.test("a form of very many parts is refused before they are taken apart, and
   assertEquals(await refusal(100_000, '; filename="a"'), parts);
   assertEquals(await refusal(100_000, ""), parts);
   assertEquals(await refusal(100_000, "", '"z"; boundary="b"'), parts);
+  // Each would be looked for in the whole body.
+  assertEquals(
+    await refusal(1, "", list(2_000, (index) => `z${index}; boundary=`, "") + "b"),
+    parts,
+  );
   const most = MAX_PACKAGE_FILES + MAX_PUBLICATION_FIELDS;
   assertEquals(await refusal(most + 1, '; filename="a"'), parts);
   assertEquals(
