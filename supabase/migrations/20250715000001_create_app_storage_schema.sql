@@ -97,7 +97,8 @@ comment on column public.app_builds.lease_expires_at is 'When the holder loses t
 comment on column public.app_builds.is_released is 'The version is published or deprecated; kept by triggers.';
 
 create table public.app_runs (
-  id uuid primary key default gen_random_uuid(),
+  -- Ordered by time: a run is found by its id when it is claimed and when it ends, along with those that came with it.
+  id uuid primary key default private.time_ordered_uuid(),
   app_id uuid not null,
   company_id uuid not null references public.companies (id) on delete restrict,
   version text not null,

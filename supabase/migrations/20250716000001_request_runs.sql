@@ -202,7 +202,7 @@ declare
   run public.app_runs;
   any_is_new boolean := false;
   -- Runs of one call have ids that follow each other: they go to one place of each index, and are claimed in this order.
-  first_part constant text := left(gen_random_uuid()::text, 24);
+  first_part constant text := left(private.time_ordered_uuid()::text, 24);
   ids uuid[];
   setting text;
 begin
