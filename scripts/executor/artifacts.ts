@@ -26,10 +26,9 @@ export async function storeArtifacts(
   lost: AbortSignal,
 ): Promise<StoredPaths> {
   const folder = `app_${run.app_id}/runs/${run.id}`;
-  const again = run.attempt > 1 || (run.attempt_history as unknown[]).length > 0;
-  const earlier = again ? await persistently(() => service.outputs(run.id), lost) : [];
+  const earlier = run.was_held ? await persistently(() => service.outputs(run.id), lost) : [];
   // An executor that was lost may not have come to write down which parts it had sent.
-  const earlierParts = again
+  const earlierParts = run.was_held
     ? (await persistently(() => service.list("app-logs", folder), lost)).filter(isPart)
     : [];
   const rows = await Promise.all(

@@ -6,22 +6,15 @@ import type { Lease } from "./heartbeat.ts";
 
 type Tables = Database["public"]["Tables"];
 /** What it takes to execute a run. */
-export type Run = Pick<
-  Database["public"]["Functions"]["claim_app_runs"]["Returns"][number],
-  | "id"
-  | "app_id"
-  | "company_id"
-  | "version"
-  | "build_id"
-  | "run_type"
-  | "config"
-  | "metadata"
-  | "priority"
-  | "attempt"
-  | "max_attempts"
-  | "attempt_history"
-  | "lease_expires_at"
->;
+export type Run =
+  & Pick<
+    Tables["app_runs"]["Row"],
+    "id" | "app_id" | "company_id" | "version" | "build_id" | "run_type" | "config" | "attempt"
+  >
+  & {
+    /** An earlier attempt may have left logs and outputs. */
+    was_held: boolean;
+  };
 export type Build = Database["public"]["Functions"]["claim_app_builds"]["Returns"][number];
 /** A successful build, as far as a run needs it. */
 export type ReadyBuild = Pick<
@@ -108,11 +101,12 @@ export class Service {
   }
 
   async claim(maxRuns: number, leaseMs: number): Promise<Run[]> {
-    return await this.#rpc("claim_app_runs", {
+    const rows = await this.#rpc("claim_app_runs", {
       executor_id: this.executorId,
       max_runs: maxRuns,
       lease: interval(leaseMs),
     });
+    return rows.map((row) => ({ ...row, was_held: (row.attempt_history as Json[]).length > 0 }));
   }
 
   /** The runs still held; those that are missing are lost. */

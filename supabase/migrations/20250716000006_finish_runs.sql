@@ -249,8 +249,7 @@ begin
       output_path = case when id = finished then coalesce(result.output_path, output_path) else output_path end,
       metadata = case when id = finished and result.metadata is not null then metadata || result.metadata else metadata end
     where id = any (array[finished, taken])
-    returning id, app_id, company_id, version, build_id, run_type, config, metadata, priority, attempt, max_attempts,
-      attempt_history, lease_expires_at
+    returning id, app_id, company_id, version, build_id, run_type, config, attempt, attempt_history <> '[]' as was_held
   )
   select json_build_array(row_to_json(changed)) into claimed from changed where id = taken;
   setting := set_config('stowage.queue', '', true);
@@ -300,8 +299,8 @@ begin
     set status = 'running', executor_id = p_executor_id, attempt = r.attempt + 1, started_at = now(),
       lease_expires_at = now() + p_lease, updated_at = now()
     where r.id = any (taken)
-    returning r.id, r.app_id, r.company_id, r.version, r.build_id, r.run_type, r.config, r.metadata, r.priority,
-      r.attempt, r.max_attempts, r.attempt_history, r.lease_expires_at
+    returning r.id, r.app_id, r.company_id, r.version, r.build_id, r.run_type, r.config, r.attempt,
+      r.attempt_history <> '[]' as was_held
   )
   select json_agg(s) into claimed from started s;
   perform set_config('stowage.queue', '', true);
@@ -322,7 +321,8 @@ end;
 $$;
 comment on function public.finish_and_claim_app_runs is
   'For the service: finish_app_runs, then claim_app_runs, in one call: {"finished": {run id: outcome}, "claimed": [run, …]}, '
-  'where a run has what it takes to execute it. '
+  'where a run has what it takes to execute it: id, app_id, company_id, version, build_id, run_type, config, attempt, and '
+  'was_held, whether an earlier attempt may have left something. '
   'Errors: those of both; then nothing changed.';
 
 grant execute on function
