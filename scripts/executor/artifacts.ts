@@ -64,7 +64,7 @@ export async function storeArtifacts(
     );
   }
   rows.push(...await storeFiles(service, run, outputs, `${folder}/outputs`, lost));
-  if (again) await persistently(() => service.deleteOutputs(run.id), lost);
+  if (run.was_held) await persistently(() => service.deleteOutputs(run.id), lost);
   await persistently(() => service.addOutputs(rows), lost);
   const kept = new Set(rows.map((row) => row.output_path));
   for (const bucket of ["app-storage", "app-logs"] as const) {
