@@ -670,8 +670,8 @@ begin
   end if;
   new.duration_ms := private.duration_ms(new.started_at, new.completed_at);
   perform private.check_run(new);
-  if (old.status, old.priority, old.run_after, old.attempt, old.executor_id)
-    is distinct from (new.status, new.priority, new.run_after, new.attempt, new.executor_id)
+  if (old.status, old.priority, old.run_after, old.executor_id, old.lease_expires_at)
+    is distinct from (new.status, new.priority, new.run_after, new.executor_id, new.lease_expires_at)
   then
     perform private.leave_queue(old);
     perform private.join_queue(new);

@@ -2,16 +2,17 @@
 -- while they work, and finish what they hold. Every change of status is a compare-and-set on status and holder, so that
 -- of two who act on a run one wins and the other learns that it lost.
 --
--- app_runs tells people about runs; which of them wait and which are held is in a narrow table beside it, so that claims
--- look at no finished run and the wide row changes without touching an index. Whoever moves a run moves its narrow row
--- first and the wide row after.
+-- app_runs tells people about runs, and says who holds one. Which runs wait is in a narrow table beside it, so that claims
+-- look at no finished run and the wide row changes without touching an index. Whoever takes a run out of the queue deletes
+-- its narrow row first and writes the wide row after; whoever ends what is held needs the wide row alone.
 --
 -- Fairness. Each company is a lane. A claim goes round the ring of lanes that have work, from where the same connection
 -- left off, and takes equally from each. Nothing is written for that: the place in the ring is a setting of the session.
 --
--- max_concurrent_runs holds exactly because a claim counts a lane's held runs under an advisory lock that lasts until it
+-- max_concurrent_runs holds exactly because a claim adds to a lane's load under an advisory lock that lasts until it
 -- commits. A claim that finds the lock taken passes on to the next lane: claims never wait for each other. One that found
--- no free lane with work tries again a few times, a millisecond apart, before it answers that there is nothing.
+-- no free lane with work tries again a few times, a millisecond apart, before it answers that there is nothing. Runs that
+-- end are noted beside the load, for which nobody waits, and a claim that would find the lane full subtracts them.
 
 -- Tables. Nobody is granted them.
 
@@ -36,30 +37,53 @@ comment on column private.company_lanes.is_ready is
 comment on column private.company_lanes.parked_until is
   'The company runs as many as it may: claims leave it out until one finishes, and look again at this time at the latest.';
 
-create table private.live_runs (
+create table private.lane_loads (
+  lane integer primary key references private.company_lanes (lane) on delete cascade,
+  held integer not null default 0
+)
+with (fillfactor = 30, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+comment on table private.lane_loads is 'How many runs of a company are held, at most. Written by claims, under the lock of the lane.';
+comment on column private.lane_loads.held is 'Less what lane_returns says of the lane, it is exact.';
+
+create table private.lane_returns (
   lane integer not null,
-  is_held boolean not null default false,
+  id bigint not null generated always as identity,
+  runs integer not null,
+  primary key (lane, id)
+)
+with (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table private.lane_returns is 'Runs that are held no more and still in lane_loads; those with a negative number are held and not yet there.';
+
+create table private.waiting_runs (
+  lane integer not null,
   is_due boolean not null,
   -- The negative priority: the index is read forwards.
   rank smallint not null,
   run_after timestamptz not null,
   run_id uuid not null,
-  attempt integer not null default 0,
-  executor_id text,
-  primary key (lane, is_held, is_due, rank, run_after, run_id)
+  primary key (lane, is_due, rank, run_after, run_id)
 )
 with (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
-comment on table private.live_runs is 'One row an unfinished run: it waits, or an executor holds it. Follows app_runs.';
-comment on column private.live_runs.is_held is 'By executor_id, for this attempt. What is held is due.';
-comment on column private.live_runs.is_due is 'A run that waits for its time is not due until a claim after that time says so.';
+comment on table private.waiting_runs is 'One row a run that waits. Follows app_runs.';
+comment on column private.waiting_runs.is_due is 'A run that waits for its time is not due until a claim after that time says so.';
+
+create table private.run_claims (
+  looked_at_after timestamptz not null,
+  id bigint not null generated always as identity,
+  executor_id text not null,
+  run_ids uuid[] not null,
+  primary key (looked_at_after, id)
+)
+with (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table private.run_claims is
+  'Who was given which runs in a call. The reaper looks through it for leases that ended, and forgets what is over.';
+comment on column private.run_claims.looked_at_after is 'No lease of these runs ends before.';
 
 -- Indexes
 
 create index company_lanes_ready_idx on private.company_lanes (lane) include (max_concurrent_runs) where is_ready;
 create index company_lanes_parked_until_idx on private.company_lanes (parked_until) where parked_until is not null;
-create index live_runs_not_due_idx on private.live_runs (run_after) where not is_due;
--- Not "where is_held": counting what a lane holds must not take this index for the one to look into.
-create unique index live_runs_held_key on private.live_runs (run_id) where executor_id is not null;
+create index waiting_runs_not_due_idx on private.waiting_runs (run_after) where not is_due;
 
 -- Triggers: lanes
 
@@ -70,7 +94,11 @@ security definer -- lanes are nobody's to write
 set search_path = ''
 as $$
 begin
-  insert into private.company_lanes (company_id, max_concurrent_runs) values (new.id, new.max_concurrent_runs);
+  with created as (
+    insert into private.company_lanes (company_id, max_concurrent_runs) values (new.id, new.max_concurrent_runs)
+    returning lane
+  )
+  insert into private.lane_loads (lane) select lane from created;
   return null;
 end;
 $$;
@@ -100,6 +128,7 @@ create trigger change_company_lane after update on public.companies
   execute function private.change_company_lane();
 
 insert into private.company_lanes (company_id, max_concurrent_runs) select id, max_concurrent_runs from public.companies;
+insert into private.lane_loads (lane) select lane from private.company_lanes;
 
 create function private.announce_lane()
 returns trigger
@@ -125,10 +154,9 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  delete from private.live_runs w
+  delete from private.waiting_runs w
   where w.lane = (select l.lane from private.company_lanes l where l.company_id = run.company_id)
-    and not w.is_held and w.is_due in (true, false) and w.rank = -run.priority and w.run_after = run.run_after
-    and w.run_id = run.id;
+    and w.is_due in (true, false) and w.rank = -run.priority and w.run_after = run.run_after and w.run_id = run.id;
   return found;
 end;
 $$;
@@ -140,20 +168,16 @@ returns void
 language plpgsql
 set search_path = ''
 as $$
-declare
-  freed integer;
 begin
   if run.status = 'pending' then
     -- Not waiting for a claim that has the queue's row and waits for the one that is being written.
-    perform from private.live_runs w
+    perform from private.waiting_runs w
     where w.lane = (select lane from private.company_lanes where company_id = run.company_id)
-      and not w.is_held and w.is_due in (true, false) and w.rank = -run.priority and w.run_after = run.run_after
-      and w.run_id = run.id
+      and w.is_due in (true, false) and w.rank = -run.priority and w.run_after = run.run_after and w.run_id = run.id
     for update nowait;
     perform private.drop_waiting_run(run);
   elsif run.status = 'running' then
-    delete from private.live_runs where run_id = run.id and executor_id is not null returning lane into freed;
-    perform private.unpark_lane(freed);
+    perform private.end_hold(run.company_id);
   end if;
 end;
 $$;
@@ -172,12 +196,13 @@ begin
     set is_ready = is_ready or (run.run_after <= now() and parked_until is null)
     where company_id = run.company_id
     returning lane into run_lane;
-    insert into private.live_runs (lane, is_due, rank, run_after, run_id, attempt)
-    values (run_lane, run.run_after <= now(), -run.priority, run.run_after, run.id, run.attempt);
+    insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
+    values (run_lane, run.run_after <= now(), -run.priority, run.run_after, run.id);
   elsif run.status = 'running' then
-    insert into private.live_runs (lane, is_held, is_due, rank, run_after, run_id, attempt, executor_id)
-    select l.lane, true, true, -run.priority, run.run_after, run.id, run.attempt, run.executor_id
-    from private.company_lanes l where l.company_id = run.company_id;
+    insert into private.lane_returns (lane, runs)
+    select lane, -1 from private.company_lanes where company_id = run.company_id;
+    insert into private.run_claims (executor_id, looked_at_after, run_ids)
+    values (run.executor_id, run.lease_expires_at, array[run.id]);
   end if;
 end;
 $$;

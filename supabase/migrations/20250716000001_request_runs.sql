@@ -17,7 +17,7 @@ begin
   perform private.require_room(p_company_id, 'company_id');
   select lane into queue_lane from private.company_lanes where company_id = p_company_id for no key update;
   select count(*) into queued
-  from (select from private.live_runs where lane = queue_lane and not is_held limit max_queued) waiting;
+  from (select from private.waiting_runs where lane = queue_lane limit max_queued) waiting;
   if queued + p_runs > max_queued then
     perform private.raise_error('SW041',
       case when queued >= max_queued
@@ -147,7 +147,7 @@ begin
   if pg_column_size(p_config) > 65536 or p_idempotency_key is not null or run_type_is_unknown then
     perform private.check_run(run);
   end if;
-  insert into private.live_runs (lane, is_due, rank, run_after, run_id)
+  insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
   values (run_lane, run_at <= now(), -p_priority, run_at, run.id);
   if p_is_remembered and current_setting('request.headers', true) like '%"x-idempotency-key"%' then
     perform private.remember_creation(run.id::text);
@@ -300,7 +300,7 @@ begin
     from asked
   ),
   waiting as (
-    insert into private.live_runs (lane, is_due, rank, run_after, run_id)
+    insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
     select lane, run_at <= now(), -priority, run_at, id from asked
   )
   select array_agg(id order by ordinality) into ids from asked;

@@ -129,9 +129,13 @@ declare
 begin
   for run_id in
     select r.id
-    from private.live_runs unfinished
+    from (
+      select w.run_id from private.waiting_runs w
+      union
+      select unnest(c.run_ids) from private.run_claims c
+    ) unfinished
     join public.app_runs r on r.id = unfinished.run_id
-    where r.app_id = p_app_id and r.company_id = coalesce(p_company_id, r.company_id)
+    where r.app_id = p_app_id and r.company_id = coalesce(p_company_id, r.company_id) and r.status in ('pending', 'running')
     order by r.id
   loop
     perform private.stop_run(run_id, p_reason);

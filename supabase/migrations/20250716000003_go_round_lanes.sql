@@ -1,5 +1,39 @@
 -- The ring of companies: which are looked at by claims, and what one takes from them (20250716000000 says how).
 
+create function private.count_held_runs(p_lane integer)
+returns bigint
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (select held from private.lane_loads where lane = p_lane)
+    - coalesce((select sum(runs) from private.lane_returns where lane = p_lane), 0);
+end;
+$$;
+
+create function private.unload_lanes(p_lanes integer[])
+returns boolean
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  with gone as (
+    delete from private.lane_returns where lane = any (p_lanes) returning lane, runs
+  ),
+  returned as (
+    select lane, sum(runs) as runs from gone group by lane
+  )
+  update private.lane_loads o set held = o.held - r.runs
+  from returned r
+  where o.lane = r.lane;
+  return found;
+end;
+$$;
+comment on function private.unload_lanes is
+  'Subtracts what has ended from the loads of these lanes, whose locks the caller has. True if there was anything.';
+
 create function private.unpark_lane(p_lane integer)
 returns void
 language plpgsql
@@ -18,6 +52,23 @@ end;
 $$;
 comment on function private.unpark_lane is 'A run of the company ended: claims look at it again.';
 
+create function private.end_hold(p_company_id uuid)
+returns void
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  freed integer;
+begin
+  insert into private.lane_returns (lane, runs)
+  select lane, 1 from private.company_lanes where company_id = p_company_id
+  returning lane into freed;
+  perform private.unpark_lane(freed);
+end;
+$$;
+comment on function private.end_hold is 'A run of the company is held no more.';
+
 create function private.unpark_lanes()
 returns boolean
 language plpgsql
@@ -28,8 +79,7 @@ begin
   update private.company_lanes set is_ready = true, parked_until = null
   where lane = any (array(
     select l.lane from private.company_lanes l
-    where l.parked_until is not null
-      and (select count(*) from private.live_runs h where h.lane = l.lane and h.is_held) < l.max_concurrent_runs
+    where l.parked_until is not null and private.count_held_runs(l.lane) < l.max_concurrent_runs
     for no key update skip locked));
   return found;
 end;
@@ -52,9 +102,9 @@ begin
     where lane = any (p_lanes) and is_ready
     for no key update skip locked
   loop
-    if not exists (select from private.live_runs where lane = quiet.lane and not is_held and is_due) then
+    if not exists (select from private.waiting_runs where lane = quiet.lane and is_due) then
       update private.company_lanes set is_ready = false where lane = quiet.lane;
-    elsif (select count(*) from private.live_runs where lane = quiet.lane and is_held) >= quiet.max_concurrent_runs then
+    elsif private.count_held_runs(quiet.lane) >= quiet.max_concurrent_runs then
       update private.company_lanes
       set is_ready = false, parked_until = clock_timestamp() + interval '250 milliseconds'
       where lane = quiet.lane;
@@ -75,7 +125,7 @@ declare
 begin
   with due as (
     select w.ctid as row_id, l.lane
-    from private.live_runs w
+    from private.waiting_runs w
     join private.company_lanes l on l.lane = w.lane
     where not w.is_due and w.run_after <= now()
     order by w.run_after
@@ -84,7 +134,7 @@ begin
     for update of w skip locked
   ),
   moved as (
-    update private.live_runs w set is_due = true
+    update private.waiting_runs w set is_due = true
     where w.ctid = any (array(select row_id from due))
     returning w.lane
   )
@@ -108,7 +158,7 @@ set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
-  if exists (select from private.live_runs where not is_due and run_after <= now())
+  if exists (select from private.waiting_runs where not is_due and run_after <= now())
     or exists (select from private.company_lanes where parked_until <= statement_timestamp())
   then
     perform private.wake_lanes();
@@ -149,7 +199,7 @@ end;
 $$;
 comment on function private.look_again is 'Whether a claim that found nothing in a lap should go round once more, after a short pause.';
 
-create function private.take_waiting_runs(p_executor_id text, p_max_runs integer)
+create function private.take_waiting_runs(p_max_runs integer)
 returns uuid[]
 language plpgsql
 set search_path = ''
@@ -194,22 +244,26 @@ begin
     -- A new statement sees what the last holders of these locks committed.
     share := (missing + cardinality(lanes) - 1) / cardinality(lanes);
     with gone as (
-      update private.live_runs
-      set is_held = true, executor_id = p_executor_id, attempt = attempt + 1
+      delete from private.waiting_runs
       where ctid = any (array(
         select w.ctid
         from unnest(lanes, limits) as l (lane, max_concurrent_runs),
         lateral (
-          select q.ctid from private.live_runs q
-          where q.lane = l.lane and not q.is_held and q.is_due
+          select q.ctid from private.waiting_runs q
+          where q.lane = l.lane and q.is_due
           order by q.rank, q.run_after, q.run_id
           limit (
-            select greatest(0, least(share, l.max_concurrent_runs - count(*)))
-            from private.live_runs h where h.lane = l.lane and h.is_held)
+            select greatest(0, least(share, l.max_concurrent_runs - o.held))
+            from private.lane_loads o where o.lane = l.lane)
           for update skip locked
         ) w
         limit missing))
       returning run_id, lane
+    ),
+    loaded as (
+      update private.lane_loads o set held = o.held + g.runs
+      from (select lane, count(*) as runs from gone group by lane) g
+      where o.lane = g.lane
     )
     select array_agg(g.run_id), array_agg(g.lane) into taken, taken_lanes from gone g;
     runs := runs || taken;
@@ -220,8 +274,10 @@ begin
     spent := array(
       select l.lane from unnest(lanes) as l (lane)
       where (select count(*) from unnest(taken_lanes) as t (lane) where t.lane = l.lane) < share);
-    exhausted := exhausted || spent;
-    perform private.settle_lanes(spent);
+    if not private.unload_lanes(spent) then
+      exhausted := exhausted || spent;
+      perform private.settle_lanes(spent);
+    end if;
   end loop;
 
   perform set_config('stowage.lane', place::text, false);
@@ -229,9 +285,9 @@ begin
 end;
 $$;
 comment on function private.take_waiting_runs is
-  'Has the executor hold up to so many due runs, round the ring of companies, and returns their ids.';
+  'Takes up to so many due runs out of the queue, round the ring of companies, and returns their ids: for start_runs.';
 
-create function private.take_waiting_run(p_executor_id text)
+create function private.take_waiting_run()
 returns uuid
 language plpgsql
 set search_path = ''
@@ -264,18 +320,27 @@ begin
       continue;
     end if;
     -- A new statement sees what the last holder of the lock committed.
-    update private.live_runs
-    set is_held = true, executor_id = p_executor_id, attempt = attempt + 1
-    where ctid = (
-      select q.ctid from private.live_runs q
-      where q.lane = place and not q.is_held and q.is_due
-        and (select count(*) from private.live_runs h where h.lane = place and h.is_held) < run_limit
-      order by q.rank, q.run_after, q.run_id
-      limit 1
-      for update skip locked)
-    returning run_id into taken;
+    with gone as (
+      delete from private.waiting_runs
+      where ctid = (
+        select q.ctid from private.waiting_runs q
+        where q.lane = place and q.is_due
+          and (select o.held from private.lane_loads o where o.lane = place) < run_limit
+        order by q.rank, q.run_after, q.run_id
+        limit 1
+        for update skip locked)
+      returning run_id
+    ),
+    loaded as (
+      update private.lane_loads set held = held + 1 where lane = place and exists (select from gone)
+    )
+    select run_id into taken from gone;
     exit when found;
-    perform private.settle_lanes(array[place]);
+    if private.unload_lanes(array[place]) then
+      place := place - 1;
+    else
+      perform private.settle_lanes(array[place]);
+    end if;
   end loop;
   setting := set_config('stowage.lane', place::text, false);
   return taken;

@@ -1,7 +1,7 @@
 -- Runs that executors claim.
 
 create function private.begin_claim(p_executor_id text, p_max_runs integer, p_lease interval)
-returns void
+returns boolean
 language plpgsql
 set search_path = ''
 as $$
@@ -20,16 +20,17 @@ begin
     raise feature_not_supported using message = 'Runs are claimed in read committed transactions.';
   end if;
   if moment = current_setting('stowage.looked_at', true) then
-    return;
+    return false;
   end if;
   perform private.see_executor(p_executor_id);
   perform private.look_at_clock();
   moment := set_config('stowage.looked_at', moment, false);
+  return true;
 end;
 $$;
 comment on function private.begin_claim is
   'What precedes every claim: inputs checked, the executor seen, lanes woken; a connection that claims without a pause '
-  'looks for the last two twenty times a second. Errors: SW001 (lease, max_runs, executor_id).';
+  'looks for the last two twenty times a second. True if it looked. Errors: SW001 (lease, max_runs, executor_id).';
 
 create function private.start_runs(p_runs uuid[], p_executor_id text, p_lease interval)
 returns setof public.app_runs
@@ -40,6 +41,10 @@ as $$
 begin
   perform set_config('stowage.queue', 'on', true);
   return query
+    with noted as (
+      insert into private.run_claims (executor_id, looked_at_after, run_ids)
+      select p_executor_id, now() + p_lease, p_runs where p_runs <> '{}'
+    )
     update public.app_runs r
     set status = 'running', executor_id = p_executor_id, attempt = r.attempt + 1, started_at = now(),
       lease_expires_at = now() + p_lease, updated_at = now()
@@ -48,7 +53,7 @@ begin
   perform set_config('stowage.queue', '', true);
 end;
 $$;
-comment on function private.start_runs is 'Runs that were moved to held become running.';
+comment on function private.start_runs is 'Runs that were taken out of the queue become running.';
 
 create function private.claim_app_runs(p_executor_id text, p_max_runs integer, p_lease interval)
 returns setof public.app_runs
@@ -59,11 +64,14 @@ set search_path = ''
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
+declare
+  -- Assigned, not performed, which would be a statement.
+  looked constant boolean := private.begin_claim(p_executor_id, p_max_runs, p_lease);
 begin
-  perform private.begin_claim(p_executor_id, p_max_runs, p_lease);
   return query
     select * from private.start_runs(
-      case when p_max_runs = 1 then array[private.take_waiting_run(p_executor_id)] else private.take_waiting_runs(p_executor_id, p_max_runs) end,
+      case when p_max_runs = 1 then array_remove(array[private.take_waiting_run()], null)
+        else private.take_waiting_runs(p_max_runs) end,
       p_executor_id, p_lease) r
     order by r.priority desc, r.run_after, r.id;
 end;

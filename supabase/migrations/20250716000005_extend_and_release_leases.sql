@@ -11,15 +11,21 @@ begin
   perform private.check_lease(p_lease);
   perform private.see_executor(p_executor_id);
   return query
+    with held as materialized (
+      -- Locked in the order of ids, as finish_app_runs does it.
+      select l.id, l.lease_expires_at from public.app_runs l
+      where l.id = any (p_run_ids) and l.executor_id = p_executor_id and l.status = 'running'
+      order by l.id
+      for no key update
+    ),
+    noted as (
+      insert into private.run_claims (executor_id, looked_at_after, run_ids)
+      select p_executor_id, now() + p_lease, array_agg(held.id) from held where held.lease_expires_at > now() + p_lease
+      having count(*) > 0
+    )
     update public.app_runs r
     set lease_expires_at = now() + p_lease
-    -- Locked in the order of ids, as finish_app_runs does it.
-    where r.id = any (array(
-        select l.id from public.app_runs l
-        where l.id = any (p_run_ids) and l.executor_id = p_executor_id and l.status = 'running'
-        order by l.id
-        for no key update))
-      and r.executor_id = p_executor_id and r.status = 'running'
+    where r.id = any (array(select held.id from held)) and r.executor_id = p_executor_id and r.status = 'running'
     returning r.id, r.lease_expires_at, r.cancel_requested_at is not null;
 end;
 $$;
@@ -42,28 +48,19 @@ grant execute on function
   private.extend_app_run_leases(text, uuid[], interval), public.extend_app_run_leases(text, uuid[], interval)
 to service_role;
 
-create function private.end_hold(p_run_id uuid, p_waits_until timestamptz, p_attempt integer)
+create function private.wait_again(p_run_id uuid, p_company_id uuid, p_priority integer, p_run_after timestamptz)
 returns void
 language plpgsql
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
-declare
-  freed integer;
 begin
   -- Whoever gives a run back waits for no request that is under way: the next claim after that time finds the run due.
-  if p_waits_until is null then
-    delete from private.live_runs where run_id = p_run_id and executor_id is not null returning lane into freed;
-  else
-    update private.live_runs
-    set is_held = false, is_due = false, executor_id = null, run_after = p_waits_until, attempt = p_attempt
-    where run_id = p_run_id and executor_id is not null
-    returning lane into freed;
-  end if;
-  perform private.unpark_lane(freed);
+  insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
+  select lane, false, -p_priority, p_run_after, p_run_id from private.company_lanes where company_id = p_company_id;
 end;
 $$;
-comment on function private.end_hold is 'The run is held no more: it is over, or (p_waits_until) it waits for its next attempt.';
+comment on function private.wait_again is 'A run that was held waits for its next attempt.';
 
 create function private.release_app_runs(p_executor_id text, p_run_ids uuid[])
 returns setof uuid
@@ -77,15 +74,15 @@ declare
 begin
   perform set_config('stowage.queue', 'on', true);
   for held in
-    select r.*
-    from private.live_runs h
-    join public.app_runs r on r.id = h.run_id
-    where h.run_id = any (p_run_ids) and h.executor_id = p_executor_id
-    order by r.id
-    for update of h
-    for no key update of r
+    select * from public.app_runs
+    where id = any (p_run_ids) and executor_id = p_executor_id and status = 'running'
+    order by id
+    for no key update
   loop
-    perform private.end_hold(held.id, case when held.cancel_requested_at is null then now() end, held.attempt - 1);
+    perform private.end_hold(held.company_id);
+    if held.cancel_requested_at is null then
+      perform private.wait_again(held.id, held.company_id, held.priority, now());
+    end if;
     update public.app_runs
     set status = case when held.cancel_requested_at is null then 'pending' else 'cancelled' end,
       completed_at = case when held.cancel_requested_at is null then null else greatest(now(), started_at) end,
@@ -116,6 +113,39 @@ $$;
 comment on function public.release_app_runs is
   'For the service: an executor that stops gives back what it holds, without the attempt being counted. Answers the runs given back.';
 
+create function private.forget_claims()
+returns void
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  with old as materialized (
+    select ctid as row_id, executor_id, run_ids from private.run_claims
+    where looked_at_after < now()
+    order by looked_at_after
+    limit 10000
+    for update skip locked
+  ),
+  lasting as materialized (
+    select old.row_id, min(r.lease_expires_at) as lease_expires_at
+    from old
+    cross join unnest(old.run_ids) claimed (id)
+    join public.app_runs r on r.id = claimed.id
+    where r.status = 'running' and r.executor_id = old.executor_id
+    group by old.row_id
+  ),
+  kept as (
+    update private.run_claims c set looked_at_after = l.lease_expires_at
+    from lasting l
+    where c.ctid = l.row_id and c.looked_at_after <> l.lease_expires_at
+  )
+  delete from private.run_claims
+  where ctid = any (array(select row_id from old where row_id not in (select row_id from lasting)));
+end;
+$$;
+comment on function private.forget_claims is 'Of which nothing runs any more; the others are looked at again when the first of their leases ends.';
+
 create function private.release_expired_app_runs(p_max_runs integer)
 returns setof public.app_runs
 language plpgsql
@@ -129,44 +159,47 @@ declare
   next_run_after timestamptz;
   message text;
 begin
+  perform private.forget_claims();
   perform set_config('stowage.queue', 'on', true);
   for lost in
     select r.*
-    from private.live_runs h
-    join public.app_runs r on r.id = h.run_id
-    where h.executor_id is not null and r.lease_expires_at < now()
+    from private.run_claims c
+    cross join unnest(c.run_ids) claimed (id)
+    join public.app_runs r on r.id = claimed.id
+    where c.looked_at_after < now()
+      and r.status = 'running' and r.executor_id = c.executor_id and r.lease_expires_at < now()
     order by r.lease_expires_at
     limit least(greatest(coalesce(p_max_runs, 0), 0), 10000)
-    for update of h skip locked
     for no key update of r skip locked
   loop
     message := format('Executor %s was lost during attempt %s.', lost.executor_id, lost.attempt);
-    next_run_after := now() + private.retry_delay(lost.attempt);
-    perform private.end_hold(lost.id,
-      case when lost.cancel_requested_at is null and lost.attempt < lost.max_attempts then next_run_after end, lost.attempt);
+    next_run_after := case
+      when lost.cancel_requested_at is null and lost.attempt < lost.max_attempts then now() + private.retry_delay(lost.attempt)
+    end;
     update public.app_runs
     set
       status = case
         when lost.cancel_requested_at is not null then 'cancelled'
-        when lost.attempt < lost.max_attempts then 'pending'
+        when next_run_after is not null then 'pending'
         else 'failed'
       end,
-      completed_at = case
-        when lost.cancel_requested_at is null and lost.attempt < lost.max_attempts then null
-        else greatest(now(), started_at)
-      end,
-      duration_ms = case
-        when lost.cancel_requested_at is null and lost.attempt < lost.max_attempts then null
-        else private.duration_ms(started_at, greatest(now(), started_at))
-      end,
+      completed_at = case when next_run_after is null then greatest(now(), started_at) end,
+      duration_ms = case when next_run_after is null then private.duration_ms(started_at, greatest(now(), started_at)) end,
       lease_expires_at = null,
       updated_at = now(),
-      run_after = next_run_after,
+      run_after = coalesce(next_run_after, run_after),
       attempt_history = attempt_history || private.attempt_entry(lost, 'lost', message),
       error_message = message
-    where id = lost.id
+    -- Two claims may have it, if it was given back to the same executor.
+    where id = lost.id and status = 'running' and attempt = lost.attempt
     returning * into run;
-    return next run;
+    if found then
+      perform private.end_hold(run.company_id);
+      if run.status = 'pending' then
+        perform private.wait_again(run.id, run.company_id, run.priority, run.run_after);
+      end if;
+      return next run;
+    end if;
   end loop;
   perform set_config('stowage.queue', '', true);
 end;

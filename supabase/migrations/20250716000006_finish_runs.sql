@@ -14,13 +14,10 @@ declare
   run public.app_runs;
   next_run_after timestamptz;
 begin
-  select r.* into run
-  from private.live_runs h
-  join public.app_runs r on r.id = h.run_id
-  where h.run_id = result.run_id and h.executor_id = p_executor_id
-    and (result.attempt is null or h.attempt = result.attempt)
-  for update of h
-  for no key update of r;
+  select * into run from public.app_runs
+  where id = result.run_id and executor_id = p_executor_id and status = 'running'
+    and (result.attempt is null or attempt = result.attempt)
+  for no key update;
   if not found then
     return 'not_held';
   end if;
@@ -29,7 +26,10 @@ begin
   then
     next_run_after := now() + private.retry_delay(run.attempt);
   end if;
-  perform private.end_hold(run.id, next_run_after, run.attempt);
+  perform private.end_hold(run.company_id);
+  if next_run_after is not null then
+    perform private.wait_again(run.id, run.company_id, run.priority, next_run_after);
+  end if;
   perform set_config('stowage.queue', 'on', true);
   update public.app_runs
   set
@@ -76,6 +76,7 @@ declare
   some_unnamed boolean;
   some_unknown boolean;
   some_failed boolean;
+  setting text; -- takes what set_config answers: "perform" costs a statement, an assignment does not
 begin
   if p_results is null or jsonb_typeof(p_results) <> 'array' or jsonb_array_length(p_results) > 1000 then
     perform private.raise_error('SW001', 'results takes an array of at most 1000 results.', 'results');
@@ -105,22 +106,8 @@ begin
     return (select json_object_agg(o.run_id, o.outcome) from unnest(ids, outcomes) as o (run_id, outcome));
   end if;
 
-  perform set_config('stowage.queue', 'on', true);
-  -- Lateral, lest the plan begin with what is held, when once there was little of it.
-  with mine as materialized (
-    select h.row_id, h.lane, d.run_id, d.status, d.error_message, d.logs_path, d.output_path, d.metadata
-    from unnest(results) d,
-    lateral (
-      select q.ctid as row_id, q.lane from private.live_runs q
-      where q.run_id = d.run_id and q.executor_id = p_executor_id
-        and (d.attempt is null or q.attempt = d.attempt)
-      for update
-    ) h
-  ),
-  gone as (
-    delete from private.live_runs where ctid = any (array(select row_id from mine))
-  ),
-  done as (
+  setting := set_config('stowage.queue', 'on', true);
+  with done as (
     update public.app_runs r
     set
       status = d.status,
@@ -132,14 +119,20 @@ begin
       logs_path = coalesce(d.logs_path, r.logs_path),
       output_path = coalesce(d.output_path, r.output_path),
       metadata = case when d.metadata is null then r.metadata else r.metadata || d.metadata end
-    from mine d
-    where r.id = d.run_id
-    returning r.id, d.lane,
+    from unnest(results) d
+    where r.id = d.run_id and r.executor_id = p_executor_id and r.status = 'running'
+      and (d.attempt is null or r.attempt = d.attempt)
+    returning r.id, r.company_id,
       case when d.logs_path is not null or d.output_path is not null or d.metadata is not null
         then private.check_run(r) end
+  ),
+  returned as (
+    insert into private.lane_returns (lane, runs)
+    select l.lane, count(*) from done join private.company_lanes l on l.company_id = done.company_id group by l.lane
+    returning lane
   )
-  select array_agg(id), array_agg(distinct lane) into finished, freed from done;
-  perform set_config('stowage.queue', '', true);
+  select (select array_agg(id) from done), (select array_agg(lane) from returned) into finished, freed;
+  setting := set_config('stowage.queue', '', true);
   if exists (select from private.company_lanes where parked_until is not null and lane = any (freed)) then
     perform private.unpark_lane(lane) from unnest(freed) lane;
   end if;
@@ -207,29 +200,50 @@ comment on function public.finish_app_run is
   'asked for here or, as retry_failures, by the run; not_held, if the run is another''s or over, and nothing changed. '
   'Errors: SW001 (status), 23514 (paths).';
 
+create function private.hand_out_runs(p_runs uuid[], p_executor_id text, p_lease interval)
+returns json
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+declare
+  claimed json;
+  setting text;
+begin
+  -- As start_runs, but for the answer: functions that return many wide rows put them down in between.
+  setting := set_config('stowage.queue', 'on', true);
+  with noted as (
+    insert into private.run_claims (executor_id, looked_at_after, run_ids)
+    select p_executor_id, now() + p_lease, p_runs where p_runs <> '{}'
+  ),
+  started as (
+    update public.app_runs r
+    set status = 'running', executor_id = p_executor_id, attempt = r.attempt + 1, started_at = now(),
+      lease_expires_at = now() + p_lease, updated_at = now()
+    where r.id = any (p_runs)
+    returning r.id, r.app_id, r.company_id, r.version, r.build_id, r.run_type, r.config, r.attempt,
+      r.attempt_history <> '[]' as was_held
+  )
+  select json_agg(s) into claimed from started s;
+  setting := set_config('stowage.queue', '', true);
+  return claimed;
+end;
+$$;
+comment on function private.hand_out_runs is
+  'Runs that were taken out of the queue become running: a JSON array of what it takes to execute each, or null.';
+
 create function private.take_turn(p_executor_id text, result private.run_result, p_lease interval)
 returns json
 language plpgsql
 set search_path = ''
 as $$
 declare
-  finished uuid;
-  taken uuid;
+  taken constant uuid := private.take_waiting_run();
   freed integer;
   freed_is_parked boolean;
   claimed json;
   setting text;
 begin
-  delete from private.live_runs h
-  where h.run_id = result.run_id and h.executor_id = p_executor_id
-    and (result.attempt is null or h.attempt = result.attempt)
-  returning h.run_id, h.lane, (select l.parked_until is not null from private.company_lanes l where l.lane = h.lane)
-  into finished, freed, freed_is_parked;
-  if freed_is_parked then
-    perform private.unpark_lane(freed);
-  end if;
-  taken := private.take_waiting_run(p_executor_id);
-
   -- Two runs, one statement: its start costs more than a row. And what is assigned is evaluated without being one.
   setting := set_config('stowage.queue', 'on', true);
   with changed as (
@@ -240,26 +254,50 @@ begin
       attempt = case when id = taken then attempt + 1 else attempt end,
       started_at = case when id = taken then now() else started_at end,
       lease_expires_at = case when id = taken then now() + p_lease end,
-      completed_at = case when id = finished then greatest(now(), started_at) end,
-      duration_ms = case when id = finished
-        then extract(epoch from greatest(now(), started_at) - started_at) * 1000 end,
+      completed_at = case when id = taken then null else greatest(now(), started_at) end,
+      duration_ms = case when id = taken then null
+        else extract(epoch from greatest(now(), started_at) - started_at) * 1000 end,
       updated_at = now(),
-      error_message = case when id = finished then left(result.error_message, 10000) else error_message end,
-      logs_path = case when id = finished then coalesce(result.logs_path, logs_path) else logs_path end,
-      output_path = case when id = finished then coalesce(result.output_path, output_path) else output_path end,
-      metadata = case when id = finished and result.metadata is not null then metadata || result.metadata else metadata end
-    where id = any (array[finished, taken])
+      error_message = case when id = taken then error_message else left(result.error_message, 10000) end,
+      logs_path = case when id = taken then logs_path else coalesce(result.logs_path, logs_path) end,
+      output_path = case when id = taken then output_path else coalesce(result.output_path, output_path) end,
+      metadata = case when id = taken or result.metadata is null then metadata else metadata || result.metadata end
+    where id = any (array[result.run_id, taken])
+      and (id = taken
+        or (executor_id = p_executor_id and status = 'running' and (result.attempt is null or attempt = result.attempt)))
     returning id, app_id, company_id, version, build_id, run_type, config, attempt, attempt_history <> '[]' as was_held
+  ),
+  noted as (
+    insert into private.run_claims (executor_id, looked_at_after, run_ids)
+    select p_executor_id, now() + p_lease, array[taken] where taken is not null
+  ),
+  returned as (
+    insert into private.lane_returns (lane, runs)
+    select l.lane, 1 from private.company_lanes l
+    where l.company_id = (select company_id from changed where id is distinct from taken)
+    returning lane
   )
-  select json_build_array(row_to_json(changed)) into claimed from changed where id = taken;
+  select
+    (select json_build_array(row_to_json(c)) from changed c where id = taken),
+    l.lane,
+    l.parked_until is not null
+  into claimed, freed, freed_is_parked
+  from (select) one left join (returned join private.company_lanes l using (lane)) on true;
   setting := set_config('stowage.queue', '', true);
-  if finished is not null
-    and (result.logs_path is not null or result.output_path is not null or result.metadata is not null)
-  then
-    perform private.check_run(r) from public.app_runs r where r.id = finished;
+  if freed is not null then
+    if result.logs_path is not null or result.output_path is not null or result.metadata is not null then
+      perform private.check_run(r) from public.app_runs r where r.id = result.run_id;
+    end if;
+    if freed_is_parked then
+      perform private.unpark_lane(freed);
+    end if;
+    if taken is null then
+      -- There may be room where the finished run was.
+      claimed := private.hand_out_runs(array_remove(array[private.take_waiting_run()], null), p_executor_id, p_lease);
+    end if;
   end if;
   return json_build_object(
-    'finished', json_build_object(result.run_id, case when finished is null then 'not_held' else 'finished' end),
+    'finished', json_build_object(result.run_id, case when freed is null then 'not_held' else 'finished' end),
     'claimed', coalesce(claimed, '[]'));
 end;
 $$;
@@ -277,12 +315,12 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 declare
+  -- Assigned, not performed, which would be a statement.
+  looked constant boolean := private.begin_claim(p_executor_id, p_max_runs, p_lease);
   result private.run_result;
-  taken uuid[];
   finished json;
   claimed json;
 begin
-  perform private.begin_claim(p_executor_id, p_max_runs, p_lease);
   if p_max_runs = 1 and jsonb_typeof(p_results) = 'array' and jsonb_array_length(p_results) = 1 then
     result := jsonb_populate_record(null::private.run_result, p_results -> 0);
     if result.run_id is not null and result.status in ('success', 'cancelled') then
@@ -290,20 +328,10 @@ begin
     end if;
   end if;
   finished := private.finish_app_runs(p_executor_id, p_results);
-  taken := case when p_max_runs = 1 then array[private.take_waiting_run(p_executor_id)]
-    else private.take_waiting_runs(p_executor_id, p_max_runs) end;
-  -- As start_runs, but for the answer: functions that return many wide rows put them down in between.
-  perform set_config('stowage.queue', 'on', true);
-  with started as (
-    update public.app_runs r
-    set status = 'running', executor_id = p_executor_id, attempt = r.attempt + 1, started_at = now(),
-      lease_expires_at = now() + p_lease, updated_at = now()
-    where r.id = any (taken)
-    returning r.id, r.app_id, r.company_id, r.version, r.build_id, r.run_type, r.config, r.attempt,
-      r.attempt_history <> '[]' as was_held
-  )
-  select json_agg(s) into claimed from started s;
-  perform set_config('stowage.queue', '', true);
+  claimed := private.hand_out_runs(
+    case when p_max_runs = 1 then array_remove(array[private.take_waiting_run()], null)
+      else private.take_waiting_runs(p_max_runs) end,
+    p_executor_id, p_lease);
   return json_build_object('finished', finished, 'claimed', coalesce(claimed, '[]'));
 end;
 $$;

@@ -328,7 +328,7 @@ begin
         select p_kind, null::uuid, e.id, null::uuid, null::uuid, 0::bigint, 0::bigint
         from public.executors e
         where e.last_seen_at < useless_since
-          and not exists (select from private.live_runs l where l.executor_id = e.id)
+          and not exists (select from private.run_claims c where c.executor_id = e.id)
           and not exists (select from public.app_builds b where b.build_status = 'building' and b.executor_id = e.id)
         limit p_limit;
     when 'api_creations' then

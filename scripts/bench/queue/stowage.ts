@@ -107,7 +107,9 @@ export function createStowage(url: string): Contender {
       await admin.query(
         "truncate public.app_runs cascade",
       );
-      await admin.query("truncate private.live_runs");
+      await admin.query(
+        "truncate private.waiting_runs, private.run_claims, private.lane_returns; update private.lane_loads set held = 0",
+      );
       await admin.query("update private.company_lanes set queue_credit = 0");
     },
     async fill(count) {
@@ -119,7 +121,7 @@ export function createStowage(url: string): Contender {
            select $1, ($2::uuid[])[1 + n % $3], '1.0.0' from generate_series(1, $4::integer) n
            returning id, company_id, run_after
          )
-         insert into private.live_runs (lane, is_due, rank, run_after, run_id)
+         insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
          select lane, true, 0, run_after, id from runs join private.company_lanes using (company_id)`,
         [appId, companyIds, COMPANIES, count],
       );
@@ -128,7 +130,7 @@ export function createStowage(url: string): Contender {
       );
       await admin.query("commit");
       await admin.query(
-        "vacuum analyze public.app_runs, private.live_runs, private.company_lanes",
+        "vacuum analyze public.app_runs, private.waiting_runs, private.company_lanes",
       );
     },
     async addFinished(count) {

@@ -78,8 +78,8 @@ for (const batch of [1, 7]) {
       );
       assertEquals(rows, [{ status: "success", attempt: 1, runs: limits.length * runsEach }]);
       const { rows: [left] } = await client.query(
-        `select (select count(*) from private.live_runs where not is_held)::integer as waiting,
-                (select count(*) from private.live_runs where is_held)::integer as held`,
+        `select (select count(*) from private.waiting_runs)::integer as waiting,
+                (select sum(private.count_held_runs(lane)) from private.lane_loads)::integer as held`,
       );
       assertEquals(left, { waiting: 0, held: 0 });
     });
@@ -145,8 +145,8 @@ Deno.test("of a claim and a cancellation at once, one wins, and nothing is left 
       `select count(*) filter (where status = 'running' and cancel_requested_at is not null)::integer as asked,
               count(*) filter (where status = 'cancelled')::integer as cancelled,
               count(*) filter (where status not in ('running', 'cancelled'))::integer as others,
-              (select count(*) from private.live_runs where not is_held)::integer as waiting,
-              (select count(*) from private.live_runs where is_held)::integer as held
+              (select count(*) from private.waiting_runs)::integer as waiting,
+              (select sum(private.count_held_runs(lane)) from private.lane_loads)::integer as held
        from public.app_runs`,
     );
     assertEquals(result.asked, claimed.length);
@@ -206,8 +206,8 @@ Deno.test("of a finish, a heartbeat and the reaper at once, each run has one out
     const { rows: [result] } = await finisher.query(
       `select count(*) filter (where status = 'success' and attempt = 1 and attempt_history = '[]')::integer as finished,
               count(*) filter (where status = 'pending' and attempt_history -> 0 ->> 'outcome' = 'lost')::integer as lost,
-              (select count(*) from private.live_runs where not is_held)::integer as waiting,
-              (select count(*) from private.live_runs where is_held)::integer as held
+              (select count(*) from private.waiting_runs)::integer as waiting,
+              (select sum(private.count_held_runs(lane)) from private.lane_loads)::integer as held
        from public.app_runs`,
     );
     assertEquals(result, {

@@ -170,8 +170,8 @@ $$, array[
   'log_app_link', 'my_app_ids', 'name_query',
   'is_manifest_id', 'is_manifest_reader', 'is_object', 'is_package_name', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_span', 'is_superadmin',
   'my_assigned_app_ids', 'my_company_ids', 'my_published_app_ids',
-  'package_name_key', 'raise_error', 'semver_key', 'sha256_hex'
-], 'of private, only rules, predicates, the log of links and the name of queries are granted beside what stands behind a function of public');
+  'package_name_key', 'raise_error', 'semver_key', 'sha256_hex', 'time_ordered_uuid'
+], 'of private, only rules, predicates, ids, the log of links and the name of queries are granted beside what stands behind a function of public');
 select is_empty($$
   select f.name, f.grantee from function_grants f
   where schema = 'public' and not exists (

@@ -2,7 +2,7 @@
 -- narrow tables beside app_runs in step with it.
 begin;
 \ir tests.inc
-select plan(47);
+select plan(48);
 
 update app_runs set run_after = 'infinity' where status = 'pending';
 update app_runs set lease_expires_at = 'infinity' where status = 'running';
@@ -10,12 +10,20 @@ update app_runs set lease_expires_at = 'infinity' where status = 'running';
 -- What is in the queue's tables is what app_runs says.
 create function pg_temp.queue_is_in_step() returns boolean language sql as $$
   select not exists (
-    select from (select * from app_runs where status in ('pending', 'running')) r
-    full join private.live_runs q on q.run_id = r.id
-    left join private.company_lanes l on l.lane = q.lane
-    where r.id is null or q.run_id is null or r.company_id <> l.company_id or q.attempt <> r.attempt
-      or q.is_held <> (r.status = 'running') or (q.is_held and q.executor_id <> r.executor_id)
-      or (not q.is_held and (q.rank, q.run_after) is distinct from (-r.priority, r.run_after)))
+    select from (select * from app_runs where status = 'pending') r
+    full join private.waiting_runs w on w.run_id = r.id
+    left join private.company_lanes l on l.lane = w.lane
+    where r.id is null or w.run_id is null or r.company_id <> l.company_id
+      or (w.rank, w.run_after) is distinct from (-r.priority, r.run_after))
+  and not exists (
+    select from private.company_lanes l
+    where private.count_held_runs(l.lane)
+      is distinct from (select count(*) from app_runs r where r.company_id = l.company_id and r.status = 'running'))
+  and not exists (
+    select from app_runs r
+    where r.status = 'running' and not exists (
+      select from private.run_claims c
+      where r.id = any (c.run_ids) and c.executor_id = r.executor_id and c.looked_at_after <= r.lease_expires_at))
 $$;
 select ok(pg_temp.queue_is_in_step(), 'the world''s runs are in step');
 
@@ -84,9 +92,13 @@ end;
 $$;
 update app_runs set priority = 50 where id in (select run_id from batch) and priority = 5;
 create temporary table turns as select 1 as turn, pg_temp.turn('[]', 1) as answer;
-select is((select concat_ws(' ', answer -> 'finished', jsonb_array_length(answer -> 'claimed'), answer #>> '{claimed,0,priority}',
-    answer #>> '{claimed,0,attempt}', answer #>> '{claimed,0,version}') from turns where turn = 1), '{} 1 50 1 1.0.0',
-  'a claim by one call gets the run with the greatest priority, and what it takes to execute it');
+select is((select concat_ws(' ', answer -> 'finished', jsonb_array_length(answer -> 'claimed'),
+    (select priority from app_runs where id = (answer #>> '{claimed,0,id}')::uuid),
+    answer #>> '{claimed,0,attempt}', answer #>> '{claimed,0,version}', answer #>> '{claimed,0,was_held}') from turns where turn = 1),
+  '{} 1 50 1 1.0.0 false', 'a claim by one call gets the run with the greatest priority');
+select set_eq($$ select jsonb_object_keys(answer #> '{claimed,0}') from turns where turn = 1 $$,
+  array['id', 'app_id', 'company_id', 'version', 'build_id', 'run_type', 'config', 'attempt', 'was_held'],
+  'and what it takes to execute it');
 insert into turns select 2, pg_temp.turn(format('[{"run_id": "%s", "attempt": 1, "status": "success"}]', answer #>> '{claimed,0,id}'), 10)
 from turns where turn = 1;
 select is((select (answer -> 'finished')::text from turns where turn = 2),
