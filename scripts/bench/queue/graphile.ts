@@ -23,7 +23,7 @@ export interface GraphileOptions {
 
 export function createGraphile(url: string, options: GraphileOptions): Contender {
   const schema = options.localQueue ? "graphile_batched" : "graphile_single";
-  const pool = new Pool({ connectionString: url, max: 40 });
+  const pool = new Pool({ connectionString: url, max: 40, idleTimeoutMillis: 0 });
   let utils: WorkerUtils;
   // The runner does not wait for its completions, and tells of none: they are counted as the server acknowledges them.
   let onCompleted: (jobs: number) => void = () => {};

@@ -1,10 +1,11 @@
 /** The queue of this project: 200 companies share it, limits on, history kept. */
-import { Client } from "pg";
+import { Client, Pool } from "pg";
 import type { Contender, Load } from "./contender.ts";
 
 const COMPANIES = 200;
 const EXECUTOR = "bench";
-const CONNECTIONS = 16;
+/** Which the workers share: as many as a pool of pg, and of PostgREST, has by default. */
+const CONNECTIONS = 10;
 /** Far above what the scenarios hold at once: the limits are checked, and not reached. */
 const MAX_CONCURRENT = 1000;
 const MAX_QUEUED = 5_000_000;
@@ -31,7 +32,8 @@ const FINISH_AND_CLAIM = {
 };
 
 export function createStowage(url: string): Contender {
-  const clients = Array.from({ length: CONNECTIONS }, () => new Client({ connectionString: url }));
+  const pool = new Pool({ connectionString: url, max: CONNECTIONS, idleTimeoutMillis: 0 });
+  const clients = Array.from({ length: 2 }, () => new Client({ connectionString: url }));
   const admin = new Client({ connectionString: url });
   let appId: string;
   let companyIds: string[];
@@ -39,16 +41,16 @@ export function createStowage(url: string): Contender {
 
   async function work(load: Load): Promise<number> {
     let left = load.jobs;
-    const worker = async (client: Client) => {
+    const worker = async () => {
       let results = "[]";
       for (;;) {
         const size = Math.min(load.batch, left);
         if (size === 0) {
-          if (results !== "[]") await client.query({ ...FINISH_MANY, values: [results] });
+          if (results !== "[]") await pool.query({ ...FINISH_MANY, values: [results] });
           return;
         }
         left -= size;
-        const { rows } = await client.query({ ...FINISH_AND_CLAIM, values: [results, size] });
+        const { rows } = await pool.query({ ...FINISH_AND_CLAIM, values: [results, size] });
         const claimed: { id: string; attempt: number }[] = rows[0].answer.claimed;
         // Others may have been at the same companies in this moment.
         left += size - claimed.length;
@@ -58,7 +60,7 @@ export function createStowage(url: string): Contender {
       }
     };
     const first = performance.now();
-    await Promise.all(clients.slice(0, load.workers).map(worker));
+    await Promise.all(Array.from({ length: load.workers }, worker));
     return (performance.now() - first) / 1000;
   }
 
@@ -101,7 +103,7 @@ export function createStowage(url: string): Contender {
       await admin.query("vacuum analyze");
     },
     async stop() {
-      await Promise.all([admin, ...clients].map((client) => client.end()));
+      await Promise.all([admin, pool, ...clients].map((client) => client.end()));
     },
     async clear() {
       await admin.query(
