@@ -1,5 +1,5 @@
 /** The queue of this project: 200 companies share it, limits on, history kept. */
-import { Client, Pool } from "pg";
+import { Client } from "pg";
 import type { Contender, Load } from "./contender.ts";
 
 const COMPANIES = 200;
@@ -32,8 +32,7 @@ const FINISH_AND_CLAIM = {
 };
 
 export function createStowage(url: string): Contender {
-  const pool = new Pool({ connectionString: url, max: CONNECTIONS, idleTimeoutMillis: 0 });
-  const clients = Array.from({ length: 2 }, () => new Client({ connectionString: url }));
+  const clients = Array.from({ length: CONNECTIONS }, () => new Client({ connectionString: url }));
   const admin = new Client({ connectionString: url });
   let appId: string;
   let companyIds: string[];
@@ -41,16 +40,16 @@ export function createStowage(url: string): Contender {
 
   async function work(load: Load): Promise<number> {
     let left = load.jobs;
-    const worker = async () => {
+    const worker = async (client: Client) => {
       let results = "[]";
       for (;;) {
         const size = Math.min(load.batch, left);
         if (size === 0) {
-          if (results !== "[]") await pool.query({ ...FINISH_MANY, values: [results] });
+          if (results !== "[]") await client.query({ ...FINISH_MANY, values: [results] });
           return;
         }
         left -= size;
-        const { rows } = await pool.query({ ...FINISH_AND_CLAIM, values: [results, size] });
+        const { rows } = await client.query({ ...FINISH_AND_CLAIM, values: [results, size] });
         const claimed: { id: string; attempt: number }[] = rows[0].answer.claimed;
         // Others may have been at the same companies in this moment.
         left += size - claimed.length;
@@ -60,7 +59,9 @@ export function createStowage(url: string): Contender {
       }
     };
     const first = performance.now();
-    await Promise.all(Array.from({ length: load.workers }, worker));
+    await Promise.all(
+      Array.from({ length: load.workers }, (_, i) => worker(clients[i % CONNECTIONS])),
+    );
     return (performance.now() - first) / 1000;
   }
 
@@ -103,7 +104,7 @@ export function createStowage(url: string): Contender {
       await admin.query("vacuum analyze");
     },
     async stop() {
-      await Promise.all([admin, pool, ...clients].map((client) => client.end()));
+      await Promise.all([admin, ...clients].map((client) => client.end()));
     },
     async clear() {
       await admin.query(
