@@ -133,7 +133,7 @@ export function createStowage(url: string): Contender {
       );
       await admin.query("commit");
       await admin.query(
-        "vacuum analyze public.app_runs, private.waiting_runs, private.company_lanes",
+        "vacuum analyze public.app_runs, private.waiting_runs, private.company_lanes, private.lane_loads",
       );
     },
     async addFinished(count) {
