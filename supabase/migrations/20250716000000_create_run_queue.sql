@@ -75,6 +75,8 @@ create table private.run_claims (
   primary key (looked_at_after, id)
 )
 with (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+-- A few hundred ids a row at most: on their page, without a try to compress what is random.
+alter table private.run_claims alter column run_ids set storage plain;
 comment on table private.run_claims is
   'Who was given which runs in a call. The reaper looks through it for leases that ended, and forgets what is over.';
 comment on column private.run_claims.looked_at_after is 'No lease of these runs ends before.';

@@ -43,7 +43,7 @@ begin
   return query
     with noted as (
       insert into private.run_claims (executor_id, looked_at_after, run_ids)
-      select p_executor_id, now() + p_lease, p_runs where p_runs <> '{}'
+      select p_executor_id, now() + p_lease, p_runs[n : n + 399] from generate_series(1, cardinality(p_runs), 400) n
     )
     update public.app_runs r
     set status = 'running', executor_id = p_executor_id, attempt = r.attempt + 1, started_at = now(),

@@ -20,8 +20,8 @@ begin
     ),
     noted as (
       insert into private.run_claims (executor_id, looked_at_after, run_ids)
-      select p_executor_id, now() + p_lease, array_agg(held.id) from held where held.lease_expires_at > now() + p_lease
-      having count(*) > 0
+      -- The reaper does not expect a lease to become shorter.
+      select p_executor_id, now() + p_lease, array[held.id] from held where held.lease_expires_at > now() + p_lease
     )
     update public.app_runs r
     set lease_expires_at = now() + p_lease

@@ -214,7 +214,7 @@ begin
   setting := set_config('stowage.queue', 'on', true);
   with noted as (
     insert into private.run_claims (executor_id, looked_at_after, run_ids)
-    select p_executor_id, now() + p_lease, p_runs where p_runs <> '{}'
+    select p_executor_id, now() + p_lease, p_runs[n : n + 399] from generate_series(1, cardinality(p_runs), 400) n
   ),
   started as (
     update public.app_runs r
