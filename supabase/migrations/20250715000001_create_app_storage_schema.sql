@@ -670,9 +670,11 @@ begin
   end if;
   new.duration_ms := private.duration_ms(new.started_at, new.completed_at);
   perform private.check_run(new);
-  if (old.status, old.priority, old.run_after, old.executor_id, old.lease_expires_at)
-    is distinct from (new.status, new.priority, new.run_after, new.executor_id, new.lease_expires_at)
-  then
+  if old.status = 'running' and new.status = 'running' then
+    if (old.executor_id, old.lease_expires_at) is distinct from (new.executor_id, new.lease_expires_at) then
+      perform private.note_claim(new);
+    end if;
+  elsif (old.status, old.priority, old.run_after) is distinct from (new.status, new.priority, new.run_after) then
     perform private.leave_queue(old);
     perform private.join_queue(new);
   end if;

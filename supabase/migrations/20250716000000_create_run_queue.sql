@@ -52,7 +52,7 @@ create table private.lane_returns (
   primary key (lane, id)
 )
 with (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
-comment on table private.lane_returns is 'Runs that are held no more and still in lane_loads; those with a negative number are held and not yet there.';
+comment on table private.lane_returns is 'Runs that are held no more and still counted in lane_loads.';
 
 create table private.waiting_runs (
   lane integer not null,
@@ -107,6 +107,21 @@ $$;
 
 create trigger create_company_lane after insert on public.companies
   for each row execute function private.create_company_lane();
+
+create function private.forget_lane()
+returns trigger
+language plpgsql
+security definer -- the queue's tables are nobody's to write
+set search_path = ''
+as $$
+begin
+  delete from private.lane_returns where lane = old.lane;
+  return null;
+end;
+$$;
+
+create trigger forget_lane after delete on private.company_lanes
+  for each row execute function private.forget_lane();
 
 create function private.change_company_lane()
 returns trigger
@@ -184,6 +199,25 @@ begin
 end;
 $$;
 
+create function private.lane_lock_space()
+returns integer
+language sql
+immutable
+set search_path = ''
+return 1937010551;
+comment on function private.lane_lock_space is 'The first key of the advisory locks under which runs are claimed; the second is the lane.';
+
+create function private.note_claim(run public.app_runs)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  insert into private.run_claims (executor_id, looked_at_after, run_ids)
+  values (run.executor_id, run.lease_expires_at, array[run.id]);
+end;
+$$;
+
 create function private.join_queue(run public.app_runs)
 returns void
 language plpgsql
@@ -201,10 +235,13 @@ begin
     insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
     values (run_lane, run.run_after <= now(), -run.priority, run.run_after, run.id);
   elsif run.status = 'running' then
-    insert into private.lane_returns (lane, runs)
-    select lane, -1 from private.company_lanes where company_id = run.company_id;
-    insert into private.run_claims (executor_id, looked_at_after, run_ids)
-    values (run.executor_id, run.lease_expires_at, array[run.id]);
+    select lane into run_lane from private.company_lanes where company_id = run.company_id;
+    -- Not waiting for a claim, which does not wait either.
+    if not pg_try_advisory_xact_lock(private.lane_lock_space(), run_lane) then
+      raise lock_not_available using message = 'The company''s runs are being claimed in this moment.';
+    end if;
+    update private.lane_loads set held = held + 1 where lane = run_lane;
+    perform private.note_claim(run);
   end if;
 end;
 $$;

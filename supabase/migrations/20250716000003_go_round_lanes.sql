@@ -206,7 +206,6 @@ set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  lock_space constant integer := 1937010551;
   -- A large claim takes several from each of fewer companies: it is cheaper, and leaves lanes to others.
   lanes_at_once constant integer := 4 + p_max_runs / 100;
   place integer := coalesce(nullif(current_setting('stowage.lane', true), '')::integer, private.first_place());
@@ -231,7 +230,7 @@ begin
         union all
         (select lane, max_concurrent_runs from private.company_lanes where is_ready and lane <= place order by lane)
       ) ring
-      where lane <> all (exhausted) and pg_try_advisory_xact_lock(lock_space, lane)
+      where lane <> all (exhausted) and pg_try_advisory_xact_lock(private.lane_lock_space(), lane)
       limit least(missing, lanes_at_once)
     ) free;
     if lanes is null then
@@ -252,9 +251,9 @@ begin
           select q.ctid from private.waiting_runs q
           where q.lane = l.lane and q.is_due
           order by q.rank, q.run_after, q.run_id
-          limit (
+          limit coalesce((
             select greatest(0, least(share, l.max_concurrent_runs - o.held))
-            from private.lane_loads o where o.lane = l.lane)
+            from private.lane_loads o where o.lane = l.lane), 0)
           for update skip locked
         ) w
         limit missing))
@@ -294,7 +293,6 @@ set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  lock_space constant integer := 1937010551;
   place integer := coalesce(nullif(current_setting('stowage.lane', true), '')::integer, private.first_place());
   wrapped boolean := false;
   tries integer := 1;
@@ -308,7 +306,7 @@ begin
     from (
       select lane, max_concurrent_runs from private.company_lanes where is_ready and lane > place order by lane
     ) ring
-    where pg_try_advisory_xact_lock(lock_space, lane)
+    where pg_try_advisory_xact_lock(private.lane_lock_space(), lane)
     limit 1;
     if not found then
       place := 0;

@@ -48,7 +48,7 @@ begin
     update public.app_runs r
     set status = 'running', executor_id = p_executor_id, attempt = r.attempt + 1, started_at = now(),
       lease_expires_at = now() + p_lease, updated_at = now()
-    where r.id = any (p_runs)
+    where r.id = any (p_runs) and r.status = 'pending'
     returning r.*;
   perform set_config('stowage.queue', '', true);
 end;

@@ -220,7 +220,7 @@ begin
     update public.app_runs r
     set status = 'running', executor_id = p_executor_id, attempt = r.attempt + 1, started_at = now(),
       lease_expires_at = now() + p_lease, updated_at = now()
-    where r.id = any (p_runs)
+    where r.id = any (p_runs) and r.status = 'pending'
     returning r.id, r.app_id, r.company_id, r.version, r.build_id, r.run_type, r.config, r.attempt,
       r.attempt_history <> '[]' as was_held
   )
@@ -238,12 +238,27 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  taken constant uuid := private.take_waiting_run();
+  taken uuid;
   freed integer;
   freed_is_parked boolean;
   claimed json;
   setting text;
 begin
+  with mine as materialized (
+    select r.company_id from public.app_runs r
+    where r.id = result.run_id and r.executor_id = p_executor_id and r.status = 'running'
+      and (result.attempt is null or r.attempt = result.attempt)
+    for no key update
+  )
+  insert into private.lane_returns (lane, runs)
+  select l.lane, 1 from private.company_lanes l where l.company_id = (select company_id from mine)
+  returning lane, (select l.parked_until is not null from private.company_lanes l where l.lane = lane_returns.lane)
+  into freed, freed_is_parked;
+  if freed_is_parked then
+    perform private.unpark_lane(freed);
+  end if;
+  taken := private.take_waiting_run();
+
   -- Two runs, one statement: its start costs more than a row. And what is assigned is evaluated without being one.
   setting := set_config('stowage.queue', 'on', true);
   with changed as (
@@ -262,39 +277,19 @@ begin
       logs_path = case when id = taken then logs_path else coalesce(result.logs_path, logs_path) end,
       output_path = case when id = taken then output_path else coalesce(result.output_path, output_path) end,
       metadata = case when id = taken or result.metadata is null then metadata else metadata || result.metadata end
-    where id = any (array[result.run_id, taken])
-      and (id = taken
-        or (executor_id = p_executor_id and status = 'running' and (result.attempt is null or attempt = result.attempt)))
+    where id = any (array[case when freed is not null then result.run_id end, taken])
     returning id, app_id, company_id, version, build_id, run_type, config, attempt, attempt_history <> '[]' as was_held
   ),
   noted as (
     insert into private.run_claims (executor_id, looked_at_after, run_ids)
     select p_executor_id, now() + p_lease, array[taken] where taken is not null
-  ),
-  returned as (
-    insert into private.lane_returns (lane, runs)
-    select l.lane, 1 from private.company_lanes l
-    where l.company_id = (select company_id from changed where id is distinct from taken)
-    returning lane
   )
-  select
-    (select json_build_array(row_to_json(c)) from changed c where id = taken),
-    l.lane,
-    l.parked_until is not null
-  into claimed, freed, freed_is_parked
-  from (select) one left join (returned join private.company_lanes l using (lane)) on true;
+  select json_build_array(row_to_json(c)) into claimed from changed c where id = taken;
   setting := set_config('stowage.queue', '', true);
-  if freed is not null then
-    if result.logs_path is not null or result.output_path is not null or result.metadata is not null then
-      perform private.check_run(r) from public.app_runs r where r.id = result.run_id;
-    end if;
-    if freed_is_parked then
-      perform private.unpark_lane(freed);
-    end if;
-    if taken is null then
-      -- There may be room where the finished run was.
-      claimed := private.hand_out_runs(array_remove(array[private.take_waiting_run()], null), p_executor_id, p_lease);
-    end if;
+  if freed is not null
+    and (result.logs_path is not null or result.output_path is not null or result.metadata is not null)
+  then
+    perform private.check_run(r) from public.app_runs r where r.id = result.run_id;
   end if;
   return json_build_object(
     'finished', json_build_object(result.run_id, case when freed is null then 'not_held' else 'finished' end),
