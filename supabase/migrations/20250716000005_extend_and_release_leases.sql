@@ -10,6 +10,7 @@ as $$
 begin
   perform private.check_lease(p_lease);
   perform private.see_executor(p_executor_id);
+  perform set_config('stowage.queue', 'on', true);
   return query
     with held as materialized (
       -- Locked in the order of ids, as finish_app_runs does it.
@@ -27,6 +28,7 @@ begin
     set lease_expires_at = now() + p_lease
     where r.id = any (array(select held.id from held)) and r.executor_id = p_executor_id and r.status = 'running'
     returning r.id, r.lease_expires_at, r.cancel_requested_at is not null;
+  perform set_config('stowage.queue', '', true);
 end;
 $$;
 
