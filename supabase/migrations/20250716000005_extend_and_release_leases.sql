@@ -124,6 +124,8 @@ returns integer
 language plpgsql
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   forgotten integer;
@@ -135,12 +137,15 @@ begin
     limit p_max_claims
     for update skip locked
   ),
+  -- By their ids: joined to the claims, they would be looked through for each of them.
+  held as materialized (
+    select id, executor_id, lease_expires_at from public.app_runs
+    where id = any (array(select unnest(run_ids) from old)) and status = 'running'
+  ),
   lasting as materialized (
     select old.row_id, min(r.lease_expires_at) as lease_expires_at
-    from old
-    cross join unnest(old.run_ids) claimed (id)
-    join public.app_runs r on r.id = claimed.id
-    where r.status = 'running' and r.executor_id = old.executor_id
+    from (select row_id, executor_id, unnest(run_ids) as id from old) old
+    join held r on r.id = old.id and r.executor_id = old.executor_id
     group by old.row_id
   ),
   kept as (
@@ -167,6 +172,8 @@ language plpgsql
 security definer -- the queue's tables are nobody's
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
   lost public.app_runs;
@@ -181,11 +188,9 @@ begin
   perform set_config('stowage.queue', 'on', true);
   for lost in
     select r.*
-    from private.run_claims c
-    cross join unnest(c.run_ids) claimed (id)
-    join public.app_runs r on r.id = claimed.id
-    where c.looked_at_after < now()
-      and r.status = 'running' and r.executor_id = c.executor_id and r.lease_expires_at < now()
+    from public.app_runs r
+    where r.id = any (array(select unnest(run_ids) from private.run_claims where looked_at_after < now()))
+      and r.status = 'running' and r.lease_expires_at < now()
     order by r.lease_expires_at
     limit least(greatest(coalesce(p_max_runs, 0), 0), 10000)
     for no key update of r skip locked
@@ -208,7 +213,6 @@ begin
       run_after = coalesce(next_run_after, run_after),
       attempt_history = attempt_history || private.attempt_entry(lost, 'lost', message),
       error_message = message
-    -- Two claims may have it, if it was given back to the same executor.
     where id = lost.id and status = 'running' and attempt = lost.attempt
     returning * into run;
     if found then

@@ -1,6 +1,7 @@
 /** The queue under many connections at once: limits hold, every run is run once, companies take turns. */
 import { assert, assertEquals } from "../../testing/assert.ts";
 import { startTestDatabase } from "../../testing/database.ts";
+import { drainAll, storm } from "./storm.ts";
 import { type ClaimedRun, createWorld, takeTurn, type World } from "./world.ts";
 
 const CLAIMERS = 16;
@@ -244,5 +245,63 @@ Deno.test("a queue that is full takes no more, whoever asks at the same time", a
     assertEquals(counts, { accepted: 50, SW041: 30 });
     await takeTurn(await world.connect(), "one", [], 1);
     await admin.query("select public.request_app_run($1, $2)", [world.appId, world.companies[0]]);
+  });
+});
+
+/** Companies of which the queue says something else than app_runs does, or more run than may: in one snapshot. */
+const CONTRADICTIONS = `
+  select l.max_concurrent_runs, c.*, private.count_held_runs(l.lane)::integer as held,
+    (select count(*) from private.waiting_runs w where w.lane = l.lane)::integer as waiting
+  from private.company_lanes l,
+  lateral (
+    select count(*) filter (where r.status = 'running')::integer as running,
+      count(*) filter (where r.status = 'pending')::integer as pending,
+      count(*) filter (where r.status = 'running' and not exists (
+        select from private.run_claims n
+        where r.id = any (n.run_ids) and n.executor_id = r.executor_id
+          and n.looked_at_after <= r.lease_expires_at))::integer as unnoted
+    from public.app_runs r where r.company_id = l.company_id and r.status in ('running', 'pending')
+  ) c
+  where c.running > l.max_concurrent_runs or c.running <> private.count_held_runs(l.lane)
+    or c.pending <> (select count(*) from private.waiting_runs w where w.lane = l.lane) or c.unnoted > 0`;
+
+Deno.test("whatever happens at once, the queue and the runs say the same, and no company exceeds its limit", async () => {
+  const seed = Number(Deno.env.get("QUEUE_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+  const limits = [1, 2, 3, 4, 1, 2, 3, 4, 1, 2];
+  await withWorld(limits, async (world) => {
+    for (const company of world.companies) await world.request(company, 20);
+    const observer = await world.connect();
+    let samples = 0;
+    let fullCompanies = 0;
+    let over = false;
+    const observe = async () => {
+      while (!over) {
+        const { rows } = await observer.query(CONTRADICTIONS);
+        assertEquals(rows, []);
+        const { rows: [{ full }] } = await observer.query(
+          `select count(*)::integer as full from private.company_lanes l
+           where l.max_concurrent_runs = private.count_held_runs(l.lane)`,
+        );
+        fullCompanies += full;
+        samples++;
+      }
+    };
+    const [ledger] = await Promise.all([
+      storm(world, seed, 12, 200).finally(() => over = true),
+      observe(),
+    ]);
+    assert(samples > 20, `there were only ${samples} samples`);
+    assert(fullCompanies > 0, "no company came to its limit");
+
+    await drainAll(observer, ledger);
+    assertEquals((await observer.query(CONTRADICTIONS)).rows, []);
+    const { rows: runs } = await observer.query("select id, status from public.app_runs");
+    assertEquals(runs.length, limits.length * 20 + ledger.requested);
+    const statusOf = new Map(runs.map(({ id, status }) => [id, status]));
+    for (const [id, status] of ledger.told) assertEquals(statusOf.get(id), status);
+    const ends = new Map([...ledger.told, ...ledger.ends]);
+    for (const { id, status } of runs) assertEquals(status, ends.get(id));
+  }).catch((error) => {
+    throw new Error(`With QUEUE_SEED=${seed}: ${error.message}`, { cause: error });
   });
 });

@@ -6,8 +6,8 @@ export interface World {
   /** Ids, in the order of the limits given. */
   companies: string[];
   connect(): Promise<Client>;
-  /** Enqueues runs for a company. */
-  request(companyId: string, runs: number): Promise<void>;
+  /** Enqueues runs for a company, over a connection of the world's own unless one is given. */
+  request(companyId: string, runs: number, client?: Client): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -62,12 +62,12 @@ export async function createWorld(url: string, limits: number[]): Promise<World>
     appId,
     companies,
     connect,
-    async request(companyId, runs) {
+    async request(companyId, runs, client = admin) {
       const requests = Array.from(
         { length: runs },
         () => ({ app_id: appId, company_id: companyId }),
       );
-      await admin.query("select public.request_app_runs($1)", [JSON.stringify(requests)]);
+      await client.query("select public.request_app_runs($1)", [JSON.stringify(requests)]);
     },
     async close() {
       await Promise.all(clients.map((client) => client.end()));

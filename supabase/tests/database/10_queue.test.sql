@@ -1,27 +1,11 @@
 -- The queue: asking, claiming, holding, finishing, giving up.
 begin;
 \ir tests.inc
+\ir queue.inc
 select plan(162);
-
--- What else the database holds shall wait, and keep what it has.
-update app_runs set run_after = 'infinity' where status = 'pending';
-update app_runs set lease_expires_at = 'infinity' where status = 'running';
 
 create function pg_temp.run_of(name text) returns app_runs language sql as $$
   select r from app_runs r where id = pg_temp.id(name)::uuid
-$$;
--- The names of the world's runs that a claim got, in order.
-create function pg_temp.claimed(arguments text) returns text language plpgsql as $$
-declare
-  names text;
-begin
-  perform pg_temp.become('service');
-  execute pg_temp.fill(format(
-    $q$ select coalesce(string_agg(w.name, ', ' order by c.ordinality), 'none')
-        from claim_app_runs(%s) with ordinality as c join world w on w.value = c.id::text $q$, arguments)) into names;
-  perform pg_temp.become('operator');
-  return names;
-end;
 $$;
 
 -- Asking

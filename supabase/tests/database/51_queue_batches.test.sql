@@ -2,29 +2,9 @@
 -- narrow tables beside app_runs in step with it.
 begin;
 \ir tests.inc
+\ir queue.inc
 select plan(48);
 
-update app_runs set run_after = 'infinity' where status = 'pending';
-update app_runs set lease_expires_at = 'infinity' where status = 'running';
-
--- What is in the queue's tables is what app_runs says.
-create function pg_temp.queue_is_in_step() returns boolean language sql as $$
-  select not exists (
-    select from (select * from app_runs where status = 'pending') r
-    full join private.waiting_runs w on w.run_id = r.id
-    left join private.company_lanes l on l.lane = w.lane
-    where r.id is null or w.run_id is null or r.company_id <> l.company_id
-      or (w.rank, w.run_after) is distinct from (-r.priority, r.run_after))
-  and not exists (
-    select from private.company_lanes l
-    where private.count_held_runs(l.lane)
-      is distinct from (select count(*) from app_runs r where r.company_id = l.company_id and r.status = 'running'))
-  and not exists (
-    select from app_runs r
-    where r.status = 'running' and not exists (
-      select from private.run_claims c
-      where r.id = any (c.run_ids) and c.executor_id = r.executor_id and c.looked_at_after <= r.lease_expires_at))
-$$;
 select ok(pg_temp.queue_is_in_step(), 'the world''s runs are in step');
 
 -- Asking
@@ -80,16 +60,6 @@ select ok(pg_temp.queue_is_in_step(), 'asking keeps the queue in step');
 
 -- Claiming and finishing
 
-create function pg_temp.turn(results text, max_runs integer) returns jsonb language plpgsql as $$
-declare
-  answer jsonb;
-begin
-  perform pg_temp.become('service');
-  answer := finish_and_claim_app_runs('batcher', pg_temp.fill(results)::jsonb, max_runs);
-  perform pg_temp.become('operator');
-  return answer;
-end;
-$$;
 update app_runs set priority = 50 where id in (select run_id from batch) and priority = 5;
 create temporary table turns as select 1 as turn, pg_temp.turn('[]', 1) as answer;
 select is((select concat_ws(' ', answer -> 'finished', jsonb_array_length(answer -> 'claimed'),
