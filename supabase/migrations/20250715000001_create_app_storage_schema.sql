@@ -676,7 +676,8 @@ begin
     end if;
   elsif (old.status, old.priority, old.run_after) is distinct from (new.status, new.priority, new.run_after) then
     perform private.leave_queue(old);
-    perform private.join_queue(new);
+    -- Who waits for the company might wait for this run.
+    perform private.join_queue(new, false);
   end if;
   return new;
 end;

@@ -218,7 +218,7 @@ begin
 end;
 $$;
 
-create function private.join_queue(run public.app_runs)
+create function private.join_queue(run public.app_runs, p_may_wait boolean)
 returns void
 language plpgsql
 set search_path = ''
@@ -227,6 +227,13 @@ declare
   run_lane integer;
 begin
   if run.status = 'pending' then
+    if not p_may_wait then
+      perform from private.company_lanes where company_id = run.company_id for no key update skip locked;
+      if not found then
+        perform private.wait_again(run.id, run.company_id, run.priority, run.run_after);
+        return;
+      end if;
+    end if;
     -- As a request does it: under the lock of the lane, a claim that finds it empty cannot overlook what is added.
     update private.company_lanes
     set is_ready = is_ready or (run.run_after <= now() and parked_until is null)
@@ -254,7 +261,7 @@ set search_path = ''
 as $$
 begin
   if tg_op = 'INSERT' then
-    perform private.join_queue(new);
+    perform private.join_queue(new, true);
     if current_setting('request.headers', true) like '%"x-idempotency-key"%' then
       perform private.remember_creation(new.id::text);
     end if;

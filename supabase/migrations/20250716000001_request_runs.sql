@@ -202,7 +202,9 @@ declare
   run public.app_runs;
   any_is_new boolean := false;
   -- Runs of one call have ids that follow each other: they go to one place of each index, and are claimed in this order.
-  first_part constant text := left(private.time_ordered_uuid()::text, 24);
+  first_id constant text := private.time_ordered_uuid();
+  first_part constant text := left(first_id, 24);
+  first_count constant bigint := ('x0' || substr(first_id, 26))::bit(48)::bigint;
   ids uuid[];
   setting text;
 begin
@@ -286,7 +288,7 @@ begin
     join private.company_lanes l on l.company_id = k.company_id
   ),
   asked as materialized (
-    select (first_part || lpad(to_hex(r.ordinality), 12, '0'))::uuid as id, k.lane, k.version as run_version,
+    select (first_part || lpad(to_hex(first_count + r.ordinality), 12, '0'))::uuid as id, k.lane, k.version as run_version,
       coalesce(r.run_after, now()) as run_at, r.*
     from unnest(requests) with ordinality as r
     join kinds k on k.app_id = r.app_id and k.company_id = r.company_id and k.run_type = r.run_type

@@ -32,9 +32,14 @@ begin
     exit when not found or run.status not in ('pending', 'running');
     -- A claim, a finish or a retry may be first: then the run is looked at again.
     if run.status = 'running' then
-      update public.app_runs set cancel_requested_at = coalesce(cancel_requested_at, now())
-      where id = run.id and status = 'running'
-      returning * into stopped;
+      -- One that came too late takes its lock back: others may wait for the run, and it for them.
+      begin
+        update public.app_runs set cancel_requested_at = coalesce(cancel_requested_at, now())
+        where id = run.id and status = 'running'
+        returning * into strict stopped;
+      exception when no_data_found then
+        null;
+      end;
     elsif private.drop_waiting_run(run) then
       perform set_config('stowage.queue', 'on', true);
       update public.app_runs

@@ -8,8 +8,6 @@ import { type ClaimedRun, takeTurn, type World } from "./world.ts";
 const EXECUTORS = 5;
 /** A claim may be about to take the run: the direct write gives way (private.leave_queue). */
 const LOCK_NOT_AVAILABLE = "55P03";
-/** Of two who wait for each other Postgres ends one, of whose deed nothing stays. */
-const DEADLOCK_DETECTED = "40P01";
 
 interface Result {
   run_id: string;
@@ -240,7 +238,6 @@ export async function storm(
       try {
         await actor.act();
       } catch (error) {
-        if ((error as { code?: string }).code === DEADLOCK_DETECTED) continue;
         failed = true;
         throw error;
       }

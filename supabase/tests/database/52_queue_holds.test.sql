@@ -127,12 +127,12 @@ select pg_temp.answers('service', $$ select finish_app_run('{brief}', 'keeper', 
 select pg_temp.allows('service', $$ select from extend_app_run_leases('keeper', array['{lasting}']::uuid[], '10 minutes') $$, 'prolongs the other');
 select is(pg_temp.journal(), '2 runs, looked at in 00:01:00', 'the claim is noted with the end of its leases');
 select pg_temp.pass('2 minutes');
-select private.forget_claims();
+select private.forget_claims(1000);
 select is(pg_temp.journal(), '2 runs, looked at in 00:08:00', 'it is kept until the one that lasts may end');
 select is(pg_temp.reaped(), 'none', 'which is not taken back');
 select pg_temp.answers('service', $$ select finish_app_run('{lasting}', 'keeper', 'success') $$, 'finished', 'finishes the other');
 select pg_temp.pass('9 minutes');
-select private.forget_claims();
+select private.forget_claims(1000);
 select is(pg_temp.journal(), 'nothing', 'then it is forgotten');
 
 -- A company that runs one at a time gets its next run with the result of the last, whether or not a claim saw it full
