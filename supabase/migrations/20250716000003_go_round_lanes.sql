@@ -206,8 +206,9 @@ set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  -- A large claim takes several from each of fewer companies: it is cheaper, and leaves lanes to others.
-  lanes_at_once constant integer := 4 + p_max_runs / 100;
+  -- Several runs from each of few companies: that is cheaper, and leaves lanes to others. Where there are few in each,
+  -- more companies are asked each time.
+  lanes_at_once integer := least(1 + p_max_runs / 25, 4 + p_max_runs / 100);
   place integer := coalesce(nullif(current_setting('stowage.lane', true), '')::integer, private.first_place());
   lanes integer[];
   limits integer[];
@@ -219,6 +220,7 @@ declare
   spent integer[];
   runs uuid[] := '{}';
   missing integer := p_max_runs;
+  setting text;
 begin
   loop
     -- In the order of the ring, until enough are locked.
@@ -269,6 +271,7 @@ begin
     missing := p_max_runs - coalesce(cardinality(runs), 0);
     place := lanes[cardinality(lanes)];
     exit when missing = 0;
+    lanes_at_once := 2 * lanes_at_once;
 
     spent := array(
       select l.lane from unnest(lanes) as l (lane)
@@ -279,7 +282,7 @@ begin
     end if;
   end loop;
 
-  perform set_config('stowage.lane', place::text, false);
+  setting := set_config('stowage.lane', place::text, false);
   return runs;
 end;
 $$;
