@@ -206,9 +206,9 @@ set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  -- Several runs from each of few companies: that is cheaper, and leaves lanes to others. Where there are few in each,
-  -- more companies are asked each time.
-  lanes_at_once integer := least(1 + p_max_runs / 25, 4 + p_max_runs / 100);
+  -- A large claim takes several from each of fewer companies: it is cheaper, and leaves lanes to others. Where there are
+  -- few runs in each, more companies are asked each time.
+  lanes_at_once integer := 4 + p_max_runs / 100;
   place integer := coalesce(nullif(current_setting('stowage.lane', true), '')::integer, private.first_place());
   lanes integer[];
   limits integer[];
