@@ -42,7 +42,7 @@ create table private.lane_loads (
   held integer not null default 0
 )
 with (fillfactor = 30, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
-comment on table private.lane_loads is 'How many runs of a company are held, at most. Written by claims, under the lock of the lane.';
+comment on table private.lane_loads is 'How many runs of a company are held, at most. Written under the lock of the lane, by claims above all.';
 comment on column private.lane_loads.held is 'Less what lane_returns says of the lane, it is exact.';
 
 create table private.lane_returns (
@@ -194,7 +194,7 @@ begin
     for update nowait;
     perform private.drop_waiting_run(run);
   elsif run.status = 'running' then
-    perform private.end_hold(run.company_id);
+    perform private.end_hold(run);
   end if;
 end;
 $$;
@@ -224,25 +224,23 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  run_lane integer;
+  run_lane constant integer := (select lane from private.company_lanes where company_id = run.company_id);
 begin
   if run.status = 'pending' then
     if not p_may_wait then
-      perform from private.company_lanes where company_id = run.company_id for no key update skip locked;
+      perform from private.company_lanes where lane = run_lane for no key update skip locked;
       if not found then
-        perform private.wait_again(run.id, run.company_id, run.priority, run.run_after);
+        perform private.wait_again(run_lane, run, run.run_after);
         return;
       end if;
     end if;
     -- As a request does it: under the lock of the lane, a claim that finds it empty cannot overlook what is added.
     update private.company_lanes
     set is_ready = is_ready or (run.run_after <= now() and parked_until is null)
-    where company_id = run.company_id
-    returning lane into run_lane;
+    where lane = run_lane;
     insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
     values (run_lane, run.run_after <= now(), -run.priority, run.run_after, run.id);
   elsif run.status = 'running' then
-    select lane into run_lane from private.company_lanes where company_id = run.company_id;
     -- Not waiting for a claim, which does not wait either.
     if not pg_try_advisory_xact_lock(private.lane_lock_space(), run_lane) then
       raise lock_not_available using message = 'The company''s runs are being claimed in this moment.';

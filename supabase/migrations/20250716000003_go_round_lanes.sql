@@ -52,7 +52,21 @@ end;
 $$;
 comment on function private.unpark_lane is 'A run of the company ended: claims look at it again.';
 
-create function private.end_hold(p_company_id uuid)
+create function private.wait_again(p_lane integer, run public.app_runs, p_run_after timestamptz)
+returns void
+language plpgsql
+set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
+as $$
+begin
+  -- Whoever has the run waits for no request that is under way: the next claim after that time finds it due.
+  insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
+  values (p_lane, false, -run.priority, p_run_after, run.id);
+end;
+$$;
+comment on function private.wait_again is 'Puts the run into the queue without the lock of the lane''s row.';
+
+create function private.end_hold(run public.app_runs, p_waits_until timestamptz default null)
 returns void
 language plpgsql
 set search_path = ''
@@ -62,12 +76,15 @@ declare
   freed integer;
 begin
   insert into private.lane_returns (lane, runs)
-  select lane, 1 from private.company_lanes where company_id = p_company_id
+  select lane, 1 from private.company_lanes where company_id = run.company_id
   returning lane into freed;
+  if p_waits_until is not null then
+    perform private.wait_again(freed, run, p_waits_until);
+  end if;
   perform private.unpark_lane(freed);
 end;
 $$;
-comment on function private.end_hold is 'A run of the company is held no more.';
+comment on function private.end_hold is 'The run is held no more: it is over, or (p_waits_until) it waits for its next attempt.';
 
 create function private.unpark_lanes()
 returns boolean
@@ -287,7 +304,7 @@ begin
 end;
 $$;
 comment on function private.take_waiting_runs is
-  'Takes up to so many due runs out of the queue, round the ring of companies, and returns their ids: for start_runs.';
+  'Takes up to so many due runs out of the queue, round the ring of companies, and returns their ids: for start_runs and hand_out_runs.';
 
 create function private.take_waiting_run()
 returns uuid

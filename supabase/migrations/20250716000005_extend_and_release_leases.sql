@@ -52,20 +52,6 @@ grant execute on function
   private.extend_app_run_leases(text, uuid[], interval), public.extend_app_run_leases(text, uuid[], interval)
 to service_role;
 
-create function private.wait_again(p_run_id uuid, p_company_id uuid, p_priority integer, p_run_after timestamptz)
-returns void
-language plpgsql
-set search_path = ''
-set plan_cache_mode = 'force_generic_plan'
-as $$
-begin
-  -- Whoever gives a run back waits for no request that is under way: the next claim after that time finds the run due.
-  insert into private.waiting_runs (lane, is_due, rank, run_after, run_id)
-  select lane, false, -p_priority, p_run_after, p_run_id from private.company_lanes where company_id = p_company_id;
-end;
-$$;
-comment on function private.wait_again is 'A run that was held waits for its next attempt.';
-
 create function private.release_app_runs(p_executor_id text, p_run_ids uuid[])
 returns setof uuid
 language plpgsql
@@ -85,10 +71,7 @@ begin
     order by id
     for no key update
   loop
-    perform private.end_hold(held.company_id);
-    if held.cancel_requested_at is null then
-      perform private.wait_again(held.id, held.company_id, held.priority, now());
-    end if;
+    perform private.end_hold(held, case when held.cancel_requested_at is null then now() end);
     update public.app_runs
     set status = case when held.cancel_requested_at is null then 'pending' else 'cancelled' end,
       completed_at = case when held.cancel_requested_at is null then null else greatest(now(), started_at) end,
@@ -213,15 +196,10 @@ begin
       run_after = coalesce(next_run_after, run_after),
       attempt_history = attempt_history || private.attempt_entry(lost, 'lost', message),
       error_message = message
-    where id = lost.id and status = 'running' and attempt = lost.attempt
+    where id = lost.id
     returning * into run;
-    if found then
-      perform private.end_hold(run.company_id);
-      if run.status = 'pending' then
-        perform private.wait_again(run.id, run.company_id, run.priority, run.run_after);
-      end if;
-      return next run;
-    end if;
+    perform private.end_hold(run, next_run_after);
+    return next run;
   end loop;
   perform set_config('stowage.queue', '', true);
 end;

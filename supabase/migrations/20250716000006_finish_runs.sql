@@ -26,10 +26,7 @@ begin
   then
     next_run_after := now() + private.retry_delay(run.attempt);
   end if;
-  perform private.end_hold(run.company_id);
-  if next_run_after is not null then
-    perform private.wait_again(run.id, run.company_id, run.priority, next_run_after);
-  end if;
+  perform private.end_hold(run, next_run_after);
   perform set_config('stowage.queue', 'on', true);
   update public.app_runs
   set
