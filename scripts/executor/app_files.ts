@@ -12,6 +12,7 @@ import {
 } from "./archives/mod.ts";
 import { ArchiveGuard } from "./archives/policy.ts";
 import { AppError } from "./definition.ts";
+import { unbroken } from "./sandbox/unbroken.ts";
 import { type AppFile, persistently, type Service, ServiceError } from "./service.ts";
 
 /** What storage gave is not what was uploaded: not the app's fault, and another attempt may do better. */
@@ -75,7 +76,9 @@ async function fetchFile(
   const target = await Deno.open(path, { write: true, create: true, truncate: true });
   try {
     const content = await service.download(file.file_path, signal);
-    for await (const chunk of unbroken(content, file.file_path)) {
+    const broken = ({ message }: Error) =>
+      new ServiceError(`storage: ${file.file_path} broke off: ${message}`, 0);
+    for await (const chunk of unbroken(content, broken)) {
       size += chunk.length;
       if (size > file.file_size) break;
       hash.update(chunk);
@@ -88,18 +91,6 @@ async function fetchFile(
     throw new IntegrityError(
       `The stored file ${file.file_path} does not have the size and checksum it was uploaded with.`,
     );
-  }
-}
-
-/** The stream, whose end in the middle is the server's or the network's fault: worth another try. */
-async function* unbroken(
-  content: ReadableStream<Uint8Array>,
-  name: string,
-): AsyncGenerator<Uint8Array> {
-  try {
-    yield* content;
-  } catch (error) {
-    throw new ServiceError(`storage: ${name} broke off: ${(error as Error).message}`, 0);
   }
 }
 

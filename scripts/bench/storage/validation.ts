@@ -1,7 +1,7 @@
 /** What verifying an archive costs: the real function, beside a process that only hashes the object, and one that copies it. */
 import { createHash } from "node:crypto";
 import { TextLineStream } from "@std/streams/text_line_stream.js";
-import { buildArchive } from "../../../supabase/functions/tests/archives.ts";
+import { buildArchive, noise } from "../../../supabase/functions/tests/archives.ts";
 import { cpuSeconds, peakMemory } from "../../../supabase/functions/tests/process.ts";
 import {
   call,
@@ -39,17 +39,6 @@ export interface ValidationCost {
 const MOST = { toHash: 1.5, cpu: 2, memory: 64 * MIB };
 /** Bytes; small ones take the time of the requests around them. */
 const LARGE = 50 * MIB;
-
-/** Bytes that do not compress, the same each time. */
-function noise(length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
-  let state = 1;
-  for (let index = 0; index < length; index++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    bytes[index] = state >>> 24;
-  }
-  return bytes;
-}
 
 /** Something like source code: it deflates to a quarter or so. */
 function text(length: number): Uint8Array<ArrayBuffer> {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { BubblewrapOptions } from "./bubblewrap.ts";
 import { appCommand, type Egress, EGRESS_SOCKET, FORWARDER, FORWARDER_PATH } from "./egress.ts";
 import type { Limits } from "./limits.ts";
+import { exists } from "./paths.ts";
 import { runnableByAll, type RuntimePaths, sharedLibraries } from "./runtimes.ts";
 import { seccompFilter } from "./seccomp.ts";
 import type { Runtime, SandboxSpec } from "./types.ts";
@@ -208,13 +209,4 @@ async function publish(path: string, content: string | Uint8Array): Promise<void
 async function hasOption(bwrap: string, option: string): Promise<boolean> {
   const { stdout } = await new Deno.Command(bwrap, { args: ["--help"], stdout: "piped" }).output();
   return new TextDecoder().decode(stdout).includes(option);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import type { Limits } from "./limits.ts";
+import { exists } from "./paths.ts";
 
 const MIB = 1024 * 1024;
 const PREFIX = "stowage-";
@@ -224,15 +225,6 @@ async function removeGroup(path: string): Promise<void> {
 async function processesOf(path: string): Promise<number[]> {
   const text = await Deno.readTextFile(join(path, "cgroup.procs"));
   return text.split("\n").filter((line) => line !== "").map(Number);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 async function write(path: string, text: string): Promise<void> {

@@ -2,6 +2,7 @@
  * A container engine by its HTTP API over a Unix socket: Docker's, or one that speaks the same. The command line client is not needed,
  * would cost the start of a program for every call, and cannot hide paths.
  */
+import { unbroken } from "./unbroken.ts";
 
 /** The engine answered with an error, or not at all (status 0). */
 export class EngineError extends Error {
@@ -121,7 +122,7 @@ export class Engine {
       signal,
     });
     const { StatusCode, Error: failure } = await answer.json().catch((error) => {
-      throw new EngineError(`the engine broke off: ${reasonOf(error)}`, 0);
+      throw brokenOff(error);
     });
     if (failure?.Message) throw new EngineError(failure.Message, 500);
     return StatusCode;
@@ -134,7 +135,7 @@ export class Engine {
       `/containers/${id}/attach?stream=1&stdout=1&stderr=1`,
       { signal },
     );
-    return unbroken(answer.body!);
+    return unbroken(answer.body!, brokenOff);
   }
 
   /** False when it runs no more. */
@@ -213,12 +214,8 @@ export class Engine {
   }
 }
 
-async function* unbroken(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
-  try {
-    yield* stream;
-  } catch (error) {
-    throw new EngineError(`the engine broke off: ${reasonOf(error)}`, 0);
-  }
+function brokenOff(error: unknown): EngineError {
+  return new EngineError(`the engine broke off: ${reasonOf(error)}`, 0);
 }
 
 function reasonOf(error: unknown): string {

@@ -1,6 +1,17 @@
 /** Reads a tree of processes from /proc. What is gone meanwhile is left out. */
+import { namesIn } from "./paths.ts";
 
 const MIB = 1024 * 1024;
+
+/** Every process that this one can see. */
+export function allProcesses(): number[] {
+  return namesIn("/proc").map(Number).filter((pid) => pid > 0);
+}
+
+/** The words that a process was started with, between blanks; "" when it is gone. */
+export function commandLine(pid: number): string {
+  return read(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
+}
 
 /** A process and its descendants. */
 export function processTree(root: number): number[] {
@@ -55,7 +66,7 @@ export function deletedBytes(pids: number[], dev: number): number {
   const seen = new Set<number>();
   let bytes = 0;
   for (const pid of pids) {
-    for (const fd of names(`/proc/${pid}/fd`)) {
+    for (const fd of namesIn(`/proc/${pid}/fd`)) {
       try {
         const info = Deno.statSync(`/proc/${pid}/fd/${fd}`);
         if (!info.isFile || info.nlink !== 0 || info.dev !== dev || seen.has(info.ino!)) continue;
@@ -71,14 +82,6 @@ export function deletedBytes(pids: number[], dev: number): number {
 
 /** In which a file's blocks are counted, whatever the file system's are. */
 const BLOCK_BYTES = 512;
-
-function names(folder: string): string[] {
-  try {
-    return [...Deno.readDirSync(folder)].map(({ name }) => name);
-  } catch {
-    return [];
-  }
-}
 
 /** Whether the process runs no more: gone, or dead and only not yet collected by its parent. */
 export function isDead(pid: number): boolean {
@@ -105,8 +108,8 @@ export function killTree(root: number): void {
 export async function killMarked(name: string, value: string): Promise<void> {
   const mark = `${name}=${value}\0`;
   for (let round = 0; round < MARKED_ROUNDS; round++) {
-    const found = names("/proc").map(Number).filter((pid) =>
-      pid > 0 && read(`/proc/${pid}/environ`).includes(mark) && !isDead(pid)
+    const found = allProcesses().filter((pid) =>
+      read(`/proc/${pid}/environ`).includes(mark) && !isDead(pid)
     );
     if (found.length === 0) return;
     for (const pid of found) kill(pid, "SIGKILL");
@@ -164,11 +167,10 @@ function childrenByFile(pid: number): number[] {
 
 function childrenByScan(): (pid: number) => number[] {
   const byParent = new Map<number, number[]>();
-  for (const entry of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(entry.name)) continue;
-    const stat = read(`/proc/${entry.name}/stat`);
+  for (const pid of allProcesses()) {
+    const stat = read(`/proc/${pid}/stat`);
     const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-    byParent.set(parent, [...byParent.get(parent) ?? [], Number(entry.name)]);
+    byParent.set(parent, [...byParent.get(parent) ?? [], pid]);
   }
   return (pid) => byParent.get(pid) ?? [];
 }

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { assert, assertEquals, assertStringIncludes } from "../../testing/assert.ts";
 import { Engine } from "../sandbox/docker_engine.ts";
 import { OWNER_LABEL } from "../sandbox/docker_owner.ts";
-import { isDead, processTree } from "../sandbox/processes.ts";
+import { allProcesses, commandLine, isDead, processTree } from "../sandbox/processes.ts";
 import { locateRuntimes } from "../sandbox/runtimes.ts";
 import type { Entry } from "./archive_builders.ts";
 import { canHaveEngine, startTestEngine, type TestEngine } from "./docker_daemon.ts";
@@ -147,19 +147,17 @@ async function remains(
 
 /** Processes that run below the folder, or have it in their command line: those, too, whose parents are gone. */
 function processesIn(folder: string): string[] {
-  return [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name)).flatMap(
-    ({ name }) => {
-      try {
-        const words = Deno.readTextFileSync(`/proc/${name}/cmdline`).replaceAll("\0", " ");
-        const runs = !isDead(Number(name)) && !words.includes("executor/main.ts");
-        const isIn = words.includes(folder) ||
-          Deno.readLinkSync(`/proc/${name}/cwd`).startsWith(folder);
-        return runs && isIn ? [words] : [];
-      } catch {
-        return [];
-      }
-    },
-  );
+  return allProcesses().flatMap((pid) => {
+    try {
+      const words = commandLine(pid);
+      const runs = !isDead(pid) && !words.includes("executor/main.ts");
+      const isIn = words.includes(folder) ||
+        Deno.readLinkSync(`/proc/${pid}/cwd`).startsWith(folder);
+      return runs && isIn ? [words] : [];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** What is different where the sandbox is no namespace. */

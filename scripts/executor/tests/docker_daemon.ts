@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { Engine, engineSocket } from "../sandbox/docker_engine.ts";
 import { buildImage } from "../image/build.ts";
-import { isDead, kill } from "../sandbox/processes.ts";
+import { allProcesses, commandLine, isDead, kill } from "../sandbox/processes.ts";
 import { findProgram, type RuntimePaths } from "../sandbox/runtimes.ts";
 
 const START_MS = 20_000;
@@ -136,13 +136,7 @@ async function startDaemon(): Promise<TestEngine> {
 
 /** Processes that run on, and have the text in their command line. */
 function processesNaming(text: string): number[] {
-  return [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => {
-    try {
-      return pid > 0 && Deno.readTextFileSync(`/proc/${pid}/cmdline`).includes(text);
-    } catch {
-      return false;
-    }
-  });
+  return allProcesses().filter((pid) => commandLine(pid).includes(text));
 }
 
 /** Lets a user in, too. */

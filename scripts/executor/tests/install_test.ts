@@ -7,6 +7,7 @@ import { readProjectApart } from "../install/read_project.ts";
 import { openRegistry } from "../install/registry.ts";
 import { createLogger } from "../log.ts";
 import { DEFAULT_BOUNDS } from "../sandbox/limits.ts";
+import { exists } from "../sandbox/paths.ts";
 import { removeTree } from "../sandbox/remove_tree.ts";
 import type { Outcome, Sandbox, SandboxSpec } from "../sandbox/types.ts";
 import { makeRunDir, type RunDir } from "../work_dir.ts";
@@ -224,12 +225,3 @@ Deno.test("an install opens few connections of many, and holds few documents of 
     await Deno.remove(dirname(apart), { recursive: true });
   }
 });
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch {
-    return false;
-  }
-}

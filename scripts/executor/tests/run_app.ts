@@ -12,6 +12,8 @@ import { BubblewrapSandbox } from "../sandbox/bubblewrap.ts";
 import { ownGroups } from "../sandbox/cgroups.ts";
 import { DockerSandbox } from "../sandbox/docker.ts";
 import { type Limits, limitsOf } from "../sandbox/limits.ts";
+import { namesIn } from "../sandbox/paths.ts";
+import { allProcesses, commandLine } from "../sandbox/processes.ts";
 import { removeTree } from "../sandbox/remove_tree.ts";
 import { locateRuntimes } from "../sandbox/runtimes.ts";
 import { TrustedSandbox } from "../sandbox/trusted.ts";
@@ -97,13 +99,13 @@ export async function openLab(settings: Settings): Promise<Lab> {
   return {
     close,
     async run(options) {
-      const before = new Set(names(workDir));
+      const before = new Set(namesIn(workDir));
       events.length = 0;
       const dir = await Deno.makeTempDir({ dir: workDir });
       await Deno.chmod(dir, Deno.uid() === 0 ? 0o711 : 0o700);
       const result = await execute(sandbox, dir, options);
       await removeTree(dir);
-      const files = names(workDir).filter((name) => !before.has(name));
+      const files = namesIn(workDir).filter((name) => !before.has(name));
       return { ...result, egress: [...events], left: [...result.left, ...files, ...groups()] };
     },
   };
@@ -168,36 +170,18 @@ function groups(): string[] {
     Deno.readTextFileSync("/proc/self/mountinfo"),
   );
   return [...new Set(Object.values(folders))].flatMap((folder) =>
-    names(folder)
+    namesIn(folder)
       .filter((name) => name.startsWith(`stowage-${Deno.pid}-`) && !name.endsWith("-executor"))
       .map((name) => `control group ${join(folder, name)}`)
   );
 }
 
-function names(folder: string): string[] {
-  try {
-    return [...Deno.readDirSync(folder)].map(({ name }) => name);
-  } catch {
-    return [];
-  }
-}
-
 function processesNaming(marker: string): string[] {
-  const found: string[] = [];
-  for (const entry of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(entry.name)) continue;
-    try {
-      const line = Deno.readTextFileSync(`/proc/${entry.name}/cmdline`).replaceAll("\0", " ");
-      if (line.includes(marker)) found.push(line);
-    } catch {
-      // Gone.
-    }
-  }
-  return found;
+  return allProcesses().map(commandLine).filter((line) => line.includes(marker));
 }
 
 function list(folder: string, prefix = ""): string[] {
-  return names(folder).flatMap((name) => {
+  return namesIn(folder).flatMap((name) => {
     const path = join(folder, name);
     // An app may have made more of a path than can be asked for.
     if (path.length > 2000) return [];

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals } from "../../testing/assert.ts";
 import { BubblewrapSandbox } from "../sandbox/bubblewrap.ts";
 import { limitsOf } from "../sandbox/limits.ts";
-import { isDead, processTree } from "../sandbox/processes.ts";
+import { allProcesses, isDead, processTree } from "../sandbox/processes.ts";
 import { locateRuntimes } from "../sandbox/runtimes.ts";
 import { KillNow } from "../sandbox/types.ts";
 import { CASES, SECRET, walk } from "./cases.ts";
@@ -131,15 +131,13 @@ async function killedAfter(sandbox: BubblewrapSandbox, dir: string, ms: number):
 
 /** Processes that have a file below the folder open: bubblewrap keeps its status file. */
 function processesWith(folder: string): string[] {
-  return [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name)).flatMap(
-    ({ name }) => {
-      try {
-        return [...Deno.readDirSync(`/proc/${name}/fd`)]
-          .map((fd) => Deno.readLinkSync(`/proc/${name}/fd/${fd.name}`))
-          .filter((path) => path.startsWith(folder));
-      } catch {
-        return [];
-      }
-    },
-  );
+  return allProcesses().flatMap((pid) => {
+    try {
+      return [...Deno.readDirSync(`/proc/${pid}/fd`)]
+        .map(({ name }) => Deno.readLinkSync(`/proc/${pid}/fd/${name}`))
+        .filter((path) => path.startsWith(folder));
+    } catch {
+      return [];
+    }
+  });
 }

@@ -51,6 +51,17 @@ export const GOOD_MANIFEST = {
 
 const utf8 = new TextEncoder();
 
+/** Bytes that do not compress, the same each time. */
+export function noise(length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  let state = 1;
+  for (let index = 0; index < length; index++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    bytes[index] = state >>> 24;
+  }
+  return bytes;
+}
+
 export function buildArchive(description: ArchiveDescription): Uint8Array<ArrayBuffer> {
   const fillers = Array.from(
     { length: description.fillers ?? 0 },

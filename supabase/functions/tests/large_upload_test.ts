@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "../../../scripts/testing/assert.ts";
 import { createHash } from "node:crypto";
 import zlib from "node:zlib";
-import { buildArchive } from "./archives.ts";
+import { buildArchive, noise } from "./archives.ts";
 import { cpuSeconds, peakMemory } from "./process.ts";
 import {
   call,
@@ -24,17 +24,6 @@ const LIMIT = 100 * MIB;
 const GROWTH_LIMIT = 64 * MIB;
 /** The platform ends a request that took this much of the processor, in seconds. */
 const CPU_LIMIT = 2;
-
-/** Bytes that do not compress, the same each time. */
-function noise(length: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length);
-  let state = 1;
-  for (let index = 0; index < length; index++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    bytes[index] = state >>> 24;
-  }
-  return bytes;
-}
 
 const checksum = (bytes: Uint8Array) =>
   "sha256:" + createHash("sha256").update(bytes).digest("hex");

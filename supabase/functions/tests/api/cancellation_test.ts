@@ -1,9 +1,7 @@
 /** Queries end with the request that they are for, in the database too: real requests, real queries that take for ever. */
-import { resolveEnv } from "@supabase/server/core";
 import { Client } from "pg";
 import { assert, assertEquals, assertRejects } from "../../../../scripts/testing/assert.ts";
 import { serviceClient } from "../../_shared/caller.ts";
-import type { Environment } from "../../_shared/environment.ts";
 import { AppError } from "../../_shared/errors.ts";
 import { fetchUntil } from "../../_shared/queries.ts";
 import { createRateLimit } from "../../_shared/rate_limit.ts";
@@ -11,7 +9,7 @@ import { createHandler, type ServeOptions } from "../../_shared/serve.ts";
 import { routes } from "../../api/handler.ts";
 import { checksumOf } from "../fixtures.ts";
 import { test } from "../world.ts";
-import { type Actor, api, makeApp, makeVersion, withApiWorld } from "./world.ts";
+import { type Actor, api, environmentOf, makeApp, makeVersion, withApiWorld } from "./world.ts";
 
 const world = withApiWorld();
 
@@ -225,7 +223,9 @@ test("a session that is not the Data API's goes on, whatever it calls itself", a
   const asleep = session.query("select pg_sleep(3600)").then(() => "over", ({ code }) => code);
   await until("it sleeps", async () => (await seen())[0]?.wait_event === "PgSleep");
   const [before] = await seen();
-  const { data, error } = await serviceClient(environment()).rpc("cancel_query", { query_id: id });
+  const { data, error } = await serviceClient(environmentOf(world())).rpc("cancel_query", {
+    query_id: id,
+  });
   assertEquals([data, error], [false, null]);
   assertEquals(await seen(), [before]);
   await watcher.query("select pg_cancel_backend($1)", [before.pid]);
@@ -254,25 +254,13 @@ test("the Data API by itself runs a query on, as PostgREST does", async () => {
   await untilStuck(0);
 });
 
-/** What a function's process knows; with a signing key that nothing here is signed with. */
-function environment(): Environment {
-  const { stack } = world();
-  const { data: supabase } = resolveEnv({
-    url: stack.apiUrl,
-    publishableKeys: { default: stack.publishableKey },
-    secretKeys: { default: stack.secretKey },
-    jwks: null,
-  } as never);
-  return { supabase: supabase!, serviceRoleKey: stack.serviceRoleKey };
-}
-
 test("a request that takes too long is cancelled, and so is a query", async () => {
   const { stack, users } = world();
   const path = `/apps/${await makeSlowApp()}`;
   const expired = async (deadlines: ServeOptions["deadlines"]) => {
     const server = Deno.serve(
       { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-      createHandler("api", environment(), routes, { deadlines }),
+      createHandler("api", environmentOf(world()), routes, { deadlines }),
     );
     const response = await fetch(`http://127.0.0.1:${server.addr.port}/api${path}`, {
       headers: {
@@ -304,7 +292,10 @@ test("who waits for an answer that another request has asked for, asks when that
   const admit = createRateLimit();
   const ended = new AbortController();
   const admitFor = (signal: AbortSignal) => {
-    const client = serviceClient(environment(), fetchUntil(signal, environment()));
+    const client = serviceClient(
+      environmentOf(world()),
+      fetchUntil(signal, environmentOf(world())),
+    );
     return admit({ caller: { kind: "service", id: null, client } } as never);
   };
   let second!: Promise<Record<string, string>>;

@@ -1,10 +1,16 @@
-import { resolveEnv } from "@supabase/server/core";
 import { assert, assertEquals } from "../../../../scripts/testing/assert.ts";
 import { createRateLimit } from "../../_shared/rate_limit.ts";
 import { createHandler } from "../../_shared/serve.ts";
 import { routes } from "../../api/handler.ts";
 import { test } from "../world.ts";
-import { api, type ApiAnswer, makePublishedApp, makeRun, withApiWorld } from "./world.ts";
+import {
+  api,
+  type ApiAnswer,
+  environmentOf,
+  makePublishedApp,
+  makeRun,
+  withApiWorld,
+} from "./world.ts";
 
 const world = withApiWorld();
 
@@ -191,18 +197,9 @@ test("a key is visible ASCII, and not longer than it may be", async () => {
 
 function process() {
   const { stack } = world();
-  const { data: supabase } = resolveEnv({
-    url: stack.apiUrl,
-    publishableKeys: { default: stack.publishableKey },
-    secretKeys: { default: stack.secretKey },
-    jwks: null,
-  } as never);
-  const handler = createHandler(
-    "api",
-    { supabase: supabase!, serviceRoleKey: stack.serviceRoleKey },
-    routes,
-    { admit: createRateLimit() },
-  );
+  const handler = createHandler("api", environmentOf(world()), routes, {
+    admit: createRateLimit(),
+  });
   return async (path: string, init: RequestInit = {}) => {
     const response = await handler(
       new Request(`${stack.apiUrl}/functions/v1/api${path}`, {

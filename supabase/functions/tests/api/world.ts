@@ -1,7 +1,9 @@
 /** What the tests of the API act in: a publisher, its customer and an outsider, and things made as they are needed. */
+import { resolveEnv } from "@supabase/server/core";
 import { Client } from "pg";
 import type { Stack } from "../../../../scripts/stack/mod.ts";
 import { createUser, startTestStack, type TestUser } from "../../../../scripts/testing/stack.ts";
+import type { Environment } from "../../_shared/environment.ts";
 
 export const ACTORS = ["owner", "member", "customer", "outsider"] as const;
 /** The publisher's owner and member, the customer's owner, and the owner of another company. */
@@ -53,6 +55,17 @@ export async function createApiWorld(): Promise<ApiWorld> {
     await stop();
     throw error;
   }
+}
+
+/** What a function's process knows; with a signing key that nothing here is signed with. */
+export function environmentOf({ stack }: ApiWorld): Environment {
+  const { data: supabase } = resolveEnv({
+    url: stack.apiUrl,
+    publishableKeys: { default: stack.publishableKey },
+    secretKeys: { default: stack.secretKey },
+    jwks: null,
+  } as never);
+  return { supabase: supabase!, serviceRoleKey: stack.serviceRoleKey };
 }
 
 async function insert(world: ApiWorld, sql: string, values: unknown[]): Promise<string> {
