@@ -518,7 +518,8 @@ begin
     when not (run.completed_at >= run.started_at) then 'app_runs_duration'
     when not (length(run.error_message) <= 10000) then 'app_runs_error_message_length'
     when not ((run.status = 'running') = (run.lease_expires_at is not null)
-      and (run.status <> 'running' or (run.executor_id is not null and run.started_at is not null))) then 'app_runs_held'
+      and (run.status <> 'running' or (run.executor_id is not null and run.started_at is not null and run.attempt > 0)))
+      then 'app_runs_held'
     when not (length(run.idempotency_key) between 1 and 200) then 'app_runs_idempotency_key_length'
     when run.logs_path is not null and not (starts_with(run.logs_path, 'app_' || run.app_id || '/runs/' || run.id || '/')
       and private.is_safe_path(run.logs_path)) then 'app_runs_logs_path_format'

@@ -79,7 +79,7 @@ begin
         else private.duration_ms(started_at, greatest(now(), started_at)) end,
       lease_expires_at = null,
       updated_at = now(),
-      attempt = greatest(held.attempt - 1, 0),
+      attempt = held.attempt - 1,
       run_after = now(),
       attempt_history = held.attempt_history || private.attempt_entry(held, 'released', null)
     where id = held.id;

@@ -1,7 +1,7 @@
 -- Runs as rows: what may be inserted, how a run lives, and that a finished one never changes.
 begin;
 \ir tests.inc
-select plan(112);
+select plan(113);
 
 -- A direct insert
 
@@ -70,7 +70,7 @@ select case
     format('cannot change a run from %s to %s', old_status, new_status), 'status')
   end
 from status_changes, format(
-  $$ update app_runs set status = '%s', lease_expires_at = %s, executor_id = 'x', started_at = coalesce(started_at, now()) where id = '{%s}' $$,
+  $$ update app_runs set status = '%s', lease_expires_at = %s, executor_id = 'x', attempt = 1, started_at = coalesce(started_at, now()) where id = '{%s}' $$,
   new_status, case new_status when 'running' then 'now()' else 'null' end, run) statement;
 select is(
   (select string_agg(distinct r.status, ',' order by r.status) from app_runs r join status_changes on r.id = pg_temp.id(run)::uuid
@@ -120,9 +120,10 @@ from (values
   ($$metadata = '1'$$, 'metadata_object'), ($$idempotency_key = ''$$, 'idempotency_key_length'),
   ($$idempotency_key = repeat('a', 201)$$, 'idempotency_key_length'), ($$error_message = repeat('a', 10001)$$, 'error_message_length'),
   ('lease_expires_at = now()', 'held'), ('completed_at = now()', 'completed'),
-  ($$status = 'running', lease_expires_at = now(), executor_id = 'x'$$, 'held'),
-  ($$status = 'running', lease_expires_at = now(), started_at = now()$$, 'held'),
-  ($$status = 'running', executor_id = 'x', started_at = now()$$, 'held'),
+  ($$status = 'running', attempt = 1, lease_expires_at = now(), executor_id = 'x'$$, 'held'),
+  ($$status = 'running', attempt = 1, lease_expires_at = now(), started_at = now()$$, 'held'),
+  ($$status = 'running', attempt = 1, executor_id = 'x', started_at = now()$$, 'held'),
+  ($$status = 'running', attempt = 0, lease_expires_at = now(), executor_id = 'x', started_at = now()$$, 'held'),
   ($$status = 'cancelled', started_at = now(), completed_at = now() - interval '1 second'$$, 'duration'),
   ($$logs_path = 'app_{private app}/runs/x/'$$, 'logs_path_format'),
   ($$logs_path = 'app_{public app}/runs/{run}/logs'$$, 'logs_path_format'),
