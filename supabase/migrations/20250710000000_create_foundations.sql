@@ -38,6 +38,15 @@ alter default privileges in schema public revoke all on sequences from anon, aut
 
 -- Errors
 
+create function private.shortened(value text, most integer default 100)
+returns text
+language sql
+immutable
+set search_path = ''
+return case when length(value) > most then left(value, most - 1) || '…' else value end;
+comment on function private.shortened is 'A text as errors repeat it: what callers send may be of any length.';
+grant execute on function private.shortened(text, integer) to authenticated, service_role;
+
 create function private.raise_error(sqlstate_code text, message text, field text default null)
 returns void
 language plpgsql
@@ -47,7 +56,7 @@ as $$
 begin
   raise exception using
     errcode = sqlstate_code,
-    message = message,
+    message = private.shortened(message, 500),
     detail = case when field is null then '' else jsonb_build_object('field', field)::text end;
 end;
 $$;

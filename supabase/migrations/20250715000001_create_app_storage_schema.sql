@@ -333,7 +333,7 @@ begin
     ('published', 'archived'), ('deprecated', 'archived')
   ) then
     perform private.raise_error('SW022',
-      format('A version that is %s does not become %s.', old.status, new.status), 'status');
+      format('A version that is %s does not become %s.', old.status, private.shortened(new.status)), 'status');
   end if;
   if new.status = 'published' and old.status = 'draft' then
     perform private.refuse_if_suspended(new.app_id);
@@ -448,7 +448,7 @@ begin
     ('building', 'success'), ('building', 'failed'), ('building', 'cancelled')
   ) then
     perform private.raise_error('SW022',
-      format('A build that is %s does not become %s.', old.build_status, new.build_status), 'build_status');
+      format('A build that is %s does not become %s.', old.build_status, private.shortened(new.build_status)), 'build_status');
   end if;
   if new.build_status in ('success', 'failed', 'cancelled') then
     -- A transaction that began before the other one has the earlier clock.
@@ -613,7 +613,7 @@ begin
   then
     return p_version;
   end if;
-  perform private.raise_error('SW040', format('The app has no released version %s.', p_version), 'version');
+  perform private.raise_error('SW040', format('The app has no released version %s.', private.shortened(p_version)), 'version');
   return null;
 end;
 $$;
@@ -647,7 +647,7 @@ begin
       ('running', 'pending'), ('running', 'success'), ('running', 'failed'), ('running', 'cancelled'), ('running', 'timeout')
     ) then
       perform private.raise_error('SW022',
-        format('A run that is %s does not become %s.', old.status, new.status), 'status');
+        format('A run that is %s does not become %s.', old.status, private.shortened(new.status)), 'status');
     end if;
     new.updated_at := now();
     if new.status in ('success', 'failed', 'cancelled', 'timeout') then

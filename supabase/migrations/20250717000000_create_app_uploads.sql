@@ -63,7 +63,7 @@ begin
     ('verifying', 'pending'), ('verifying', 'completed'), ('verifying', 'failed'), ('verifying', 'cancelled'),
     ('verifying', 'expired')
   ) then
-    perform private.raise_error('SW033', format('An upload that is %s does not become %s.', old.status, new.status), 'status');
+    perform private.raise_error('SW033', format('An upload that is %s does not become %s.', old.status, private.shortened(new.status)), 'status');
   end if;
   if new.status <> 'verifying' then
     new.verifying_until := null;

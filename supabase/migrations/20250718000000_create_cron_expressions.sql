@@ -430,7 +430,7 @@ begin
   -- A zone that came with a newer Postgres is not in private.time_zones, but good.
   if not exists (select from pg_catalog.pg_timezone_names where name = zone) then
     perform private.raise_error('SW051',
-      format('There is no time zone %s; names are like UTC or Europe/Berlin.', coalesce(zone, 'null')), 'timezone');
+      format('There is no time zone %s; names are like UTC or Europe/Berlin.', coalesce(private.shortened(zone), 'null')), 'timezone');
   end if;
 end;
 $$;

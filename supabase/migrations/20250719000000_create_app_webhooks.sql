@@ -123,7 +123,7 @@ begin
     select from public.app_versions
     where app_id = new.app_id and version = new.version and status in ('published', 'deprecated')
   ) then
-    perform private.raise_error('SW040', format('The app has no released version %s.', new.version), 'version');
+    perform private.raise_error('SW040', format('The app has no released version %s.', private.shortened(new.version)), 'version');
   end if;
   return new;
 end;

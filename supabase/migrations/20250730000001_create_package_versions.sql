@@ -201,7 +201,7 @@ begin
     ('published', 'archived'), ('deprecated', 'archived')
   ) then
     perform private.raise_error('SW022',
-      format('A version that is %s does not become %s.', old.status, new.status), 'status');
+      format('A version that is %s does not become %s.', old.status, private.shortened(new.status)), 'status');
   end if;
   if new.status = 'deprecated' and coalesce(trim(new.status_reason), '') = '' then
     perform private.raise_error('SW001', 'Say why the version is deprecated, and what to use instead.', 'status_reason');

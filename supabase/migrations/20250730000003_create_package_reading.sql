@@ -297,7 +297,7 @@ grant execute on function
   private.semver_key(text)
 to anon, authenticated, service_role;
 -- For SW120.
-grant execute on function private.raise_error(text, text, text) to anon;
+grant execute on function private.raise_error(text, text, text), private.shortened(text, integer) to anon;
 grant execute on function private.count_package_downloads(jsonb), public.count_package_downloads(jsonb) to service_role;
 
 -- Triggers: caches hear of what changed

@@ -73,6 +73,10 @@ export const MAX_MANIFEST_ALIASES = 32;
 /** Tokens of YAML, blanks and line ends included, of which the parser makes objects many times their size. */
 export const MAX_YAML_TOKENS = 40_000;
 
+/** What an error says, in characters: what callers send, and it repeats, may be much longer. */
+export const MAX_DETAIL_LENGTH = 4000;
+export const MAX_MISTAKE_LENGTH = 500;
+
 /** The most mistakes reported at once. */
 export const MAX_REPORTED_ERRORS = 100;
 

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Mistake } from "./errors.ts";
+import { MAX_MISTAKE_LENGTH } from "./limits.ts";
 
 type Path = ReadonlyArray<PropertyKey>;
 
@@ -20,8 +21,14 @@ export function pointer(path: Path): string {
   );
 }
 
+/** Names and values that are too long to be repeated end in an ellipsis. */
 export function mistake(code: string, path: Path, message: string): Mistake {
-  return { code, message, path: dotted(path), pointer: pointer(path) };
+  const said = (text: string) => shortened(text, MAX_MISTAKE_LENGTH);
+  return { code, message: said(message), path: said(dotted(path)), pointer: said(pointer(path)) };
+}
+
+export function shortened(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most - 1).toWellFormed()}…` : text;
 }
 
 /** zod's issues as mistakes with their paths; each unknown key is one of its own. */

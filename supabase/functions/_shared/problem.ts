@@ -1,5 +1,7 @@
 import { AppError, type Mistake } from "./errors.ts";
 import { isId } from "./ids.ts";
+import { MAX_DETAIL_LENGTH } from "./limits.ts";
+import { shortened } from "./mistakes.ts";
 
 /** The body of every error: RFC 9457, with a stable `code` and, where input was wrong, each mistake. */
 export interface Problem {
@@ -28,7 +30,7 @@ export function toProblem(error: AppError, requestId: string): Problem {
     title: error.entry.title,
     status: error.entry.status,
     code: error.code,
-    ...(error.detail !== undefined && { detail: error.detail }),
+    ...(error.detail !== undefined && { detail: shortened(error.detail, MAX_DETAIL_LENGTH) }),
     instance: isId(requestId) ? `urn:uuid:${requestId}` : `urn:stowage:request:${requestId}`,
     retryable: error.entry.retry,
     ...(error.options.errors && { errors: error.options.errors }),

@@ -1,8 +1,11 @@
+import { z } from "zod";
 import { assert, assertEquals } from "../../../scripts/testing/assert.ts";
 import { AppError, CATALOGUE, type ErrorCode } from "../_shared/errors.ts";
+import { MAX_DETAIL_LENGTH, MAX_MISTAKE_LENGTH } from "../_shared/limits.ts";
 import { manifestJsonSchemaText } from "../_shared/manifest/json_schema.ts";
 import { memoryMegabytes } from "../_shared/manifest/schema.ts";
 import type { Environment } from "../_shared/environment.ts";
+import { mistakesOf } from "../_shared/mistakes.ts";
 import { problemResponse, toAppError } from "../_shared/problem.ts";
 import { createHandler, openRoute } from "../_shared/serve.ts";
 import { publicUrl } from "../_shared/public_url.ts";
@@ -31,6 +34,20 @@ Deno.test("a problem says the same status as the wire, and nothing of its cause"
     assertEquals(CATALOGUE[code].fault === "ours", response.status >= 500);
     assertEquals(response.headers.get("content-type"), "application/problem+json");
     assert(!text.includes("hunter2"));
+  }
+});
+
+Deno.test("an error does not grow with what it repeats", async () => {
+  const long = "\u{1f9ca}".repeat(100_000);
+  const known = z.strictObject({ known: z.record(z.string(), z.number()) });
+  const result = known.safeParse({ known: { [long]: "" }, [long]: 1 }, { reportInput: true });
+  const errors = mistakesOf(result.error!.issues).map(({ at: _, ...mistake }) => mistake);
+  assertEquals(errors.map(({ code }) => code), ["invalid_type", "unrecognized_key"]);
+  const answer = problemResponse(new AppError("invalid_request", long, { errors }), "id");
+  const { detail, errors: told } = await answer.json();
+  assert(detail.endsWith("\u{1f9ca}\ufffd…") && detail.length === MAX_DETAIL_LENGTH);
+  for (const { message, path, pointer } of told) {
+    for (const said of [message, path, pointer]) assert(said.length <= MAX_MISTAKE_LENGTH, said);
   }
 });
 

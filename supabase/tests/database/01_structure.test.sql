@@ -137,7 +137,7 @@ select set_eq($$ select schema || '.' || name from function_grants where grantee
     'public.read_package', 'private.read_package', 'public.read_package_version', 'private.read_package_version',
     'public.search_packages', 'private.search_packages', 'public.list_package_candidates', 'private.list_package_candidates',
     'public.list_package_changes', 'private.list_package_changes',
-    'public.list_package_dependents', 'private.list_package_dependents', 'private.raise_error', 'private.semver_key',
+    'public.list_package_dependents', 'private.list_package_dependents', 'private.raise_error', 'private.semver_key', 'private.shortened',
     'private.name_query'],
   'anonymous may call the public catalogue, what reads packages, and what names their queries, and nothing else');
 select set_eq($$ select name from function_grants where schema = 'public' and grantee = 'authenticated' $$, array[
@@ -170,7 +170,7 @@ $$, array[
   'log_app_link', 'my_app_ids', 'name_query',
   'is_manifest_id', 'is_manifest_reader', 'is_object', 'is_package_name', 'is_safe_path', 'is_semver', 'is_service', 'is_slug', 'is_span', 'is_superadmin',
   'my_assigned_app_ids', 'my_company_ids', 'my_published_app_ids',
-  'package_name_key', 'raise_error', 'semver_key', 'sha256_hex', 'time_ordered_uuid'
+  'package_name_key', 'raise_error', 'semver_key', 'sha256_hex', 'shortened', 'time_ordered_uuid'
 ], 'of private, only rules, predicates, ids, the log of links and the name of queries are granted beside what stands behind a function of public');
 select is_empty($$
   select f.name, f.grantee from function_grants f

@@ -2,6 +2,11 @@ import fc from "fast-check";
 import { assert, assertEquals } from "../../../../scripts/testing/assert.ts";
 import { projectPath } from "../../../../scripts/stack/project.ts";
 import {
+  MAX_DETAIL_LENGTH,
+  MAX_MISTAKE_LENGTH,
+  MAX_REPORTED_ERRORS,
+} from "../../_shared/limits.ts";
+import {
   type Actor,
   createApiWorld,
   makeApp,
@@ -207,8 +212,13 @@ function assertOurs(request: BadRequest, status: number, headers: Headers, text:
   assert(!headers.has("x-injected"));
   if (status < 400 || request.method === "HEAD") return;
   assertEquals(headers.get("content-type"), "application/problem+json", text);
-  const { status: inBody, code, type } = JSON.parse(text);
+  const { status: inBody, code, type, detail = "", errors = [] } = JSON.parse(text);
   assertEquals([inBody, type], [status, `urn:stowage:error:${code}`]);
+  // What was sent is repeated shortly, if at all.
+  assert(detail.length <= MAX_DETAIL_LENGTH && errors.length <= MAX_REPORTED_ERRORS, text);
+  for (const { message, path, pointer } of errors) {
+    for (const said of [message, path, pointer]) assert(said.length <= MAX_MISTAKE_LENGTH, text);
+  }
 }
 
 function bodyText({ body }: BadRequest): string {
