@@ -8,6 +8,7 @@
 --   SW002  not found, or not visible to the caller      SW031  upload expired
 --   SW003  the caller's role does not allow it          SW032  upload is being verified by another request
 --   SW010  a company keeps at least one owner           SW033  upload is over (failed, cancelled)
+--   SW011  user has founded as many companies as may be SW053  company has as many schedules as it may
 --   SW020  only a draft version can be changed          SW034  file larger than the bucket takes
 --   SW021  version has no manifest, or no files         SW040  app cannot be run
 --   SW022  no such change of status                     SW041  queue limit of the company reached

@@ -17,6 +17,8 @@ create table public.companies (
     constraint companies_max_queued_runs_range check (max_queued_runs between 0 and 10000000),
   max_queued_builds integer not null default 50
     constraint companies_max_queued_builds_range check (max_queued_builds between 0 and 100000),
+  max_schedules integer not null default 1000
+    constraint companies_max_schedules_range check (max_schedules between 0 and 100000),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint companies_slug_key unique (slug)
@@ -29,6 +31,14 @@ comment on column public.companies.max_concurrent_runs is 'Runs that execute at 
 comment on column public.companies.max_queued_runs is 'Runs that may wait; further requests are refused. Set by superadmins.';
 comment on column public.companies.max_queued_builds is
   'Builds of apps it publishes that may wait; further requests are refused. Set by superadmins.';
+comment on column public.companies.max_schedules is 'Schedules that it may have, active or not; further ones are refused. Set by superadmins.';
+
+create table private.company_founders (
+  company_id uuid primary key references public.companies (id) on delete cascade,
+  user_id uuid not null references auth.users (id) on delete cascade
+);
+comment on table private.company_founders is
+  'Who founded which company, whoever owns it now: an owner could be appointed to many by others, and appoint others to many.';
 
 create table public.company_members (
   company_id uuid not null references public.companies (id) on delete cascade,
@@ -48,6 +58,7 @@ create table public.superadmins (
 );
 comment on table public.superadmins is 'Users who may do everything. Only the service adds or removes one.';
 
+create index company_founders_user_id_idx on private.company_founders (user_id);
 create index company_members_user_id_idx on public.company_members (user_id) include (company_id, role);
 
 -- Triggers
@@ -90,7 +101,9 @@ set search_path = ''
 as $$
 begin
   if not (private.is_service() or private.is_superadmin()) then
-    perform private.raise_error('SW003', 'Limits of a company are set by superadmins.', 'storage_quota_bytes');
+    perform private.raise_error('SW003', 'Limits of a company are set by superadmins.', (
+      select min(change.key) from jsonb_each(to_jsonb(new)) change
+      where change.key ~ '^(storage_quota|max)_' and change.value <> to_jsonb(old) -> change.key));
   end if;
   return new;
 end;
@@ -98,9 +111,11 @@ $$;
 
 create trigger guard_company_limits before update on public.companies
   for each row when (
-    (old.storage_quota_bytes, old.storage_quota_objects, old.max_concurrent_runs, old.max_queued_runs, old.max_queued_builds)
-      is distinct from
-        (new.storage_quota_bytes, new.storage_quota_objects, new.max_concurrent_runs, new.max_queued_runs, new.max_queued_builds))
+    (old.storage_quota_bytes, old.storage_quota_objects, old.max_concurrent_runs, old.max_queued_runs, old.max_queued_builds,
+      old.max_schedules)
+    is distinct from
+      (new.storage_quota_bytes, new.storage_quota_objects, new.max_concurrent_runs, new.max_queued_runs, new.max_queued_builds,
+        new.max_schedules))
   execute function private.guard_company_limits();
 
 -- Predicates. Each answers for the caller once a statement: policies write `= any ((select private.f())::uuid[])`, which
@@ -154,8 +169,12 @@ grant execute on function private.is_superadmin(), private.my_company_ids(text) 
 
 grant select on public.companies, public.company_members, public.superadmins to authenticated;
 grant
-  insert (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs, max_queued_builds),
-  update (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs, max_queued_builds)
+  insert (
+    slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs, max_queued_builds,
+    max_schedules),
+  update (
+    slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs, max_queued_builds,
+    max_schedules)
 on public.companies to authenticated;
 grant delete on public.companies to authenticated;
 grant insert (company_id, user_id, role), update (role), delete on public.company_members to authenticated;
@@ -223,9 +242,12 @@ security definer -- the first owner cannot be appointed by a policy that asks fo
 set search_path = ''
 as $$
 declare
+  founder constant uuid := auth.uid();
+  -- Each company brings a quota of its own.
+  most_companies constant integer := 20;
   company public.companies;
 begin
-  if auth.uid() is null then
+  if founder is null then
     perform private.raise_error('SW003', 'Sign in to create a company.');
   end if;
   if not coalesce(private.is_slug(p_slug), false) then
@@ -235,8 +257,17 @@ begin
   if coalesce(length(trim(p_name)), 0) not between 1 and 200 then
     perform private.raise_error('SW001', 'name takes 1 to 200 characters.', 'name');
   end if;
+  if not private.is_superadmin() then
+    -- What one user founds at once takes turns: the limit holds exactly.
+    perform pg_advisory_xact_lock(hashtext('stowage.create_company'), hashtext(founder::text));
+    if (select count(*) from private.company_founders where user_id = founder) >= most_companies then
+      perform private.raise_error('SW011',
+        format('You have founded %s companies, as many as one user may: ask a superadmin for more.', most_companies));
+    end if;
+  end if;
   insert into public.companies (slug, name) values (p_slug, p_name) returning * into company;
-  insert into public.company_members (company_id, user_id, role) values (company.id, auth.uid(), 'owner');
+  insert into private.company_founders (company_id, user_id) values (company.id, founder);
+  insert into public.company_members (company_id, user_id, role) values (company.id, founder, 'owner');
   return company;
 end;
 $$;
@@ -248,6 +279,7 @@ security invoker
 set search_path = ''
 as $$ select * from private.create_company(slug, name) $$;
 comment on function public.create_company is
-  'Creates a company with the caller as its owner. Errors: SW001 (slug, name), SW003 not signed in, 23505 slug is taken.';
+  'Creates a company with the caller as its owner. Errors: SW001 (slug, name), SW003 not signed in, SW011 the caller has '
+  'founded as many as one user may, 23505 slug is taken.';
 
 grant execute on function private.create_company(text, text), public.create_company(text, text) to authenticated;

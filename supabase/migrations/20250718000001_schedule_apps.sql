@@ -47,6 +47,41 @@ create policy "Members read what the schedules of their companies skipped" on pu
   for select to authenticated
   using (company_id = any ((select private.my_company_ids())::uuid[]));
 
+-- Trigger: the number of a company's schedules has a limit
+
+create function private.limit_schedules()
+returns trigger
+language plpgsql
+security definer -- counts schedules whatever the caller sees
+set search_path = ''
+as $$
+declare
+  company public.companies;
+  schedules integer;
+begin
+  -- Of a company that is not the caller's, row security says less.
+  if not (private.is_service() or new.company_id = any (private.my_company_ids('admin'))) then
+    return new;
+  end if;
+  -- Those who schedule for one company take turns: the limit holds exactly.
+  select * into company from public.companies where id = new.company_id for no key update;
+  select count(*) into schedules
+  from (select from public.app_cron_schedules where company_id = new.company_id limit company.max_schedules) taken;
+  if schedules >= company.max_schedules then
+    perform private.raise_error('SW053',
+      format('The company has %s schedules, as many as it may (max_schedules).', company.max_schedules), 'company_id');
+  end if;
+  return new;
+end;
+$$;
+
+create trigger limit_new_schedule before insert on public.app_cron_schedules
+  for each row execute function private.limit_schedules();
+
+create trigger limit_changed_schedule before update on public.app_cron_schedules
+  for each row when (old.company_id is distinct from new.company_id)
+  execute function private.limit_schedules();
+
 -- Triggers: a schedule knows when it is due next
 
 create function private.plan_schedule()

@@ -335,6 +335,39 @@ Deno.test("what holds between transactions", async (t) => {
   });
 });
 
+Deno.test("limits that many reach at once", async (t) => {
+  await withDatabase(async (world) => {
+    await t.step("a company gets as many schedules as it may have, and no more", async () => {
+      const company = await world.company();
+      const app = await world.app(company);
+      await world.pool.query("update companies set max_schedules = 5 where id = $1", [company]);
+      const results = await Promise.allSettled(
+        Array.from({ length: 12 }, () =>
+          world.pool.query(
+            "insert into app_cron_schedules (app_id, company_id, cron_expression) values ($1, $2, '@hourly')",
+            [app, company],
+          )),
+      );
+      assertEquals(tally(results), { ok: 5, SW053: 7 });
+    });
+
+    await t.step("a user founds as many companies as one may, and no more", async () => {
+      const user = await world.user();
+      const results = await Promise.allSettled(
+        Array.from({ length: 25 }, () =>
+          world.transaction(async (client) => {
+            await client.query("select set_config('request.jwt.claims', $1, true)", [
+              JSON.stringify({ sub: user, role: "authenticated" }),
+            ]);
+            await client.query("set local role authenticated");
+            await client.query("select create_company('c-' || gen_random_uuid(), 'Company')");
+          })),
+      );
+      assertEquals(tally(results), { ok: 20, SW011: 5 });
+    });
+  });
+});
+
 Deno.test("claims at once", async (t) => {
   await withDatabase(async (world) => {
     const companies: string[] = [];

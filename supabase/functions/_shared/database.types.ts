@@ -1065,6 +1065,7 @@ export type Database = {
           "max_concurrent_runs": number;
           "max_queued_builds": number;
           "max_queued_runs": number;
+          "max_schedules": number;
           "name": string;
           "settings": NonNullable<Json>;
           "slug": string;
@@ -1079,6 +1080,7 @@ export type Database = {
           "max_concurrent_runs"?: number;
           "max_queued_builds"?: number;
           "max_queued_runs"?: number;
+          "max_schedules"?: number;
           "name": string;
           "settings"?: NonNullable<Json>;
           "slug": string;
@@ -1092,6 +1094,7 @@ export type Database = {
           "max_concurrent_runs"?: number;
           "max_queued_builds"?: number;
           "max_queued_runs"?: number;
+          "max_schedules"?: number;
           "name"?: string;
           "settings"?: NonNullable<Json>;
           "slug"?: string;
@@ -2062,6 +2065,7 @@ export type Database = {
           "max_concurrent_runs": number;
           "max_queued_builds": number;
           "max_queued_runs": number;
+          "max_schedules": number;
           "name": string;
           "settings": NonNullable<Json>;
           "slug": string;

@@ -44,6 +44,7 @@ export const CATALOGUE = {
   upload_expired: caller(410, "The upload has expired"),
 
   app_not_runnable: caller(409, "The app cannot be run"),
+  limit_reached: caller(409, "There are as many of these as there may be"),
   queue_full: caller(429, "The company has as much waiting as it may", true),
   webhook_unverified: caller(401, "There is no such webhook, or the delivery is not signed for it"),
   rate_limited: caller(429, "There were too many requests", true),

@@ -56,8 +56,8 @@ insert into expected_privileges values
     'delete, insert (slug, name, description, publisher_company_id, status, visibility), select, '
     'update (slug, name, description, publisher_company_id, status, visibility)'),
   ('companies', 'authenticated',
-    'delete, insert (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs, max_queued_builds), select, '
-    'update (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs, max_queued_builds)'),
+    'delete, insert (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs, max_queued_builds, max_schedules), select, '
+    'update (slug, name, settings, storage_quota_bytes, storage_quota_objects, max_concurrent_runs, max_queued_runs, max_queued_builds, max_schedules)'),
   ('company_members', 'authenticated', 'delete, insert (company_id, user_id, role), select, update (role)'),
   ('executors', 'authenticated', 'delete, insert, select, update'),
   ('package_dependencies', 'anon', 'select'), ('package_dependencies', 'authenticated', 'select'),

@@ -1,7 +1,7 @@
 -- Companies, their members, and who can be what.
 begin;
 \ir tests.inc
-select plan(56);
+select plan(66);
 
 -- create_company
 
@@ -14,7 +14,7 @@ select pg_temp.answers('nobody',
 select pg_temp.answers('nobody',
   $$ select count(*) from company_members where company_id = '{new company}' $$, '1', 'is its only member');
 select pg_temp.answers('nobody',
-  $$ select (storage_quota_bytes, max_concurrent_runs, max_queued_runs, max_queued_builds) = (10737418240, 10, 1000, 50) from companies where id = '{new company}' $$,
+  $$ select (storage_quota_bytes, max_concurrent_runs, max_queued_runs, max_queued_builds, max_schedules) = (10737418240, 10, 1000, 50, 1000) from companies where id = '{new company}' $$,
   'true', 'gets the limits that companies begin with');
 select pg_temp.refuses('outsider', $$ select create_company('{slug}', 'Another') $$, '23505',
   'duplicate key value violates unique constraint "companies_slug_key"', 'cannot take a slug that is taken');
@@ -49,7 +49,9 @@ from (values
   ($$max_queued_runs = -1$$, 'companies_max_queued_runs_range'),
   ($$max_queued_runs = 10000001$$, 'companies_max_queued_runs_range'),
   ($$max_queued_builds = -1$$, 'companies_max_queued_builds_range'),
-  ($$max_queued_builds = 100001$$, 'companies_max_queued_builds_range')) bad (change, constraint_name);
+  ($$max_queued_builds = 100001$$, 'companies_max_queued_builds_range'),
+  ($$max_schedules = -1$$, 'companies_max_schedules_range'),
+  ($$max_schedules = 100001$$, 'companies_max_schedules_range')) bad (change, constraint_name);
 select pg_temp.refuses('service', $$ update company_members set role = 'king' where user_id = '{customer member}' $$, '23514',
   'new row for relation "company_members" violates check constraint "company_members_role"', 'cannot invent a role');
 select pg_temp.refuses('customer owner',
@@ -80,6 +82,25 @@ select pg_temp.allows('customer second owner', $$ delete from company_members wh
   'leaves while there is another owner');
 select pg_temp.allows('operator', $$ delete from companies where id = '{new company}' $$, 'deletes a company with its last owner');
 select is_empty(pg_temp.fill($$ select from company_members where company_id = '{new company}' $$), 'a deleted company has no members');
+
+-- How many one user may found
+
+select pg_temp.answers('nobody', $$ select count(c.id) from generate_series(1, 20) n, create_company('{slug}-' || n, 'Mine') c $$, '20',
+  'creates twenty companies, the one that was deleted not counted');
+select pg_temp.refuses('nobody', $$ select create_company('{slug}-21', 'Mine') $$, 'SW011',
+  'You have founded 20 companies, as many as one user may: ask a superadmin for more.', 'cannot create another one');
+select pg_temp.allows('nobody', $$
+  insert into company_members (company_id, user_id, role) select id, '{outsider}', 'owner' from companies where slug = '{slug}-1' $$,
+  'appoints another owner of one');
+select pg_temp.allows('nobody', $$
+  delete from company_members where user_id = '{nobody}' and company_id = (select id from companies where slug = '{slug}-1') $$, 'leaves it');
+select pg_temp.refuses('nobody', $$ select create_company('{slug}-21', 'Mine') $$, 'SW011',
+  'You have founded 20 companies, as many as one user may: ask a superadmin for more.', 'cannot create one in its place');
+select pg_temp.answers('superadmin', $$ select count(c.id) from generate_series(21, 41) n, create_company('{slug}-' || n, 'Ours') c $$, '21',
+  'creates more than twenty');
+select pg_temp.allows('superadmin', $$ delete from companies where slug = '{slug}-1' $$, 'deletes the company that was given away');
+select pg_temp.allows('nobody', $$ select create_company('{slug}-1', 'Mine') $$, 'creates one in its place');
+delete from companies where slug ~ ('^' || pg_temp.id('slug') || '-[0-9]+$');
 
 -- Admins cannot make themselves more than they are
 

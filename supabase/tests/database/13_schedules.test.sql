@@ -1,7 +1,7 @@
 -- Schedules as rows: defaults, constraints, and whose app they may run. What they mean is tested with the tick.
 begin;
 \ir tests.inc
-select plan(27);
+select plan(38);
 
 select pg_temp.learn('schedule', 'customer admin', $$
   insert into app_cron_schedules (app_id, company_id, cron_expression) values ('{private app}', '{customer company}', '0 4 * * *') returning id $$);
@@ -37,6 +37,40 @@ from (values
 select pg_temp.refuses('service', format($$ update app_cron_schedules set %s where id = '{schedule}' $$, change), 'SW040',
   'The app is not active, or it is not assigned to this company.', 'cannot set ' || change, 'app_id')
 from unnest(array[$$app_id = '{unassigned app}'$$, $$company_id = '{outsider company}'$$]) change;
+
+-- How many a company may have
+
+select pg_temp.allows('superadmin', $$
+  update companies set max_schedules = (select count(*) from app_cron_schedules where company_id = '{customer company}') + 1
+  where id = '{customer company}' $$, 'lets a company have one schedule more than it has');
+select pg_temp.refuses('customer owner', $$ update companies set max_schedules = 100 where id = '{customer company}' $$, 'SW003',
+  'Limits of a company are set by superadmins.', 'cannot let it have more', 'max_schedules');
+select pg_temp.refuses('customer admin', $$
+  insert into app_cron_schedules (app_id, company_id, cron_expression)
+  select '{private app}', '{customer company}', '@daily' from generate_series(1, 2) $$, 'SW053',
+  format('The company has %s schedules, as many as it may (max_schedules).',
+    (select max_schedules from companies where id = pg_temp.id('customer company')::uuid)), 'cannot add two at once', 'company_id');
+select pg_temp.learn('one more', 'customer admin', $$
+  insert into app_cron_schedules (app_id, company_id, cron_expression, is_active)
+  values ('{private app}', '{customer company}', '@daily', false) returning id $$);
+select pg_temp.refuses(actor, $$
+  insert into app_cron_schedules (app_id, company_id, cron_expression) values ('{private app}', '{customer company}', '@daily') $$, 'SW053',
+  format('The company has %s schedules, as many as it may (max_schedules).',
+    (select max_schedules from companies where id = pg_temp.id('customer company')::uuid)), 'cannot add another one', 'company_id')
+from unnest(array['customer admin', 'superadmin', 'service']) actor;
+select pg_temp.learn('elsewhere', 'publisher admin', $$
+  insert into app_cron_schedules (app_id, company_id, cron_expression) values ('{private app}', '{publisher company}', '@daily') returning id $$);
+select pg_temp.refuses('service', $$ update app_cron_schedules set company_id = '{customer company}' where id = '{elsewhere}' $$, 'SW053',
+  format('The company has %s schedules, as many as it may (max_schedules).',
+    (select max_schedules from companies where id = pg_temp.id('customer company')::uuid)), 'cannot move one there', 'company_id');
+select pg_temp.refuses('customer member', $$
+  insert into app_cron_schedules (app_id, company_id, cron_expression) values ('{private app}', '{customer company}', '@daily') $$, '42501',
+  'new row violates row-level security policy for table "app_cron_schedules"', 'cannot schedule, whatever there is room for');
+select pg_temp.allows('customer admin', $$ update app_cron_schedules set is_active = true where id = '{one more}' $$, 'changes what there is');
+select pg_temp.allows('customer admin', $$ delete from app_cron_schedules where id = '{one more}' $$, 'deletes one');
+select pg_temp.allows('customer admin', $$
+  insert into app_cron_schedules (app_id, company_id, cron_expression) values ('{private app}', '{customer company}', '@daily') $$,
+  'adds one in its place');
 
 -- Its last run may go
 

@@ -146,7 +146,7 @@ export const scheduleOperations: Operation[] = [
     creates: true,
     status: 201,
     returns: { one: schedules },
-    errors: ["forbidden", "app_not_runnable"],
+    errors: ["forbidden", "app_not_runnable", "limit_reached"],
     example: {
       params: { appId: SAMPLE.app },
       body: {

@@ -228,6 +228,24 @@ test("a document that is too large where it is kept is refused by name", async (
   }
 });
 
+test("a company that has as many schedules as it may adds none", async () => {
+  const appId = await makePublishedApp(world());
+  const { database, publisherId } = world();
+  const limit = (most: number) =>
+    database.query("update companies set max_schedules = $1 where id = $2", [most, publisherId]);
+  await limit(0);
+  try {
+    const { status, body } = await api(world(), "owner", `/apps/${appId}/schedules`, {
+      method: "POST",
+      json: { company_id: publisherId, cron_expression: "@daily" },
+    });
+    assertEquals([status, body.code, body.errors[0].path], [409, "limit_reached", "company_id"]);
+    assertEquals(body.detail, "The company has 0 schedules, as many as it may (max_schedules).");
+  } finally {
+    await limit(1000);
+  }
+});
+
 test("URLs and headers have an end", async () => {
   const long = await api(world(), "owner", "/apps", { query: { slug: "x".repeat(9000) } });
   assertEquals([long.status, long.body.code], [414, "uri_too_long"]);
