@@ -11,7 +11,7 @@ export interface Project {
   manager: "pnpm" | "npm";
   /** Exactly what the lockfile says is installed. */
   frozen: boolean;
-  /** package.json, reduced to what an install needs, and the lockfile if there is one. */
+  /** package.json, reduced to what an install needs, and the lockfile, as JSON, if there is one. */
   files: Record<string, string>;
 }
 
@@ -74,8 +74,11 @@ export async function readProject(
 
   const pnpmLock = await read(appDir, PNPM_LOCK);
   if (pnpmLock !== null) {
-    checkPnpmLock(pnpmLock);
-    return { manager: "pnpm", frozen: true, files: { ...files, [PNPM_LOCK]: pnpmLock } };
+    return {
+      manager: "pnpm",
+      frozen: true,
+      files: { ...files, [PNPM_LOCK]: checkPnpmLock(pnpmLock) },
+    };
   }
   for (const name of NPM_LOCKS) {
     const lock = await read(appDir, name);
@@ -173,42 +176,53 @@ function merge(
   return { ...own, ...manifest };
 }
 
-/** Every package of the lockfile must be one of the registry, known by its hash. */
-function checkPnpmLock(text: string): void {
-  let lock: Json;
+/**
+ * Every package of the lockfile must be one of the registry, known by its hash.
+ * @returns the lockfile as JSON, of which every parser of YAML makes the same: what pnpm reads is what was looked at here
+ */
+function checkPnpmLock(text: string): string {
+  let json: string;
   try {
-    lock = object(parse(text, { maxAliasCount: 0 }), PNPM_LOCK);
+    json = JSON.stringify(parse(text, { maxAliasCount: 0 }));
   } catch (error) {
-    if (error instanceof AppError) throw error;
     refuse(PNPM_LOCK, `it is not valid YAML (${(error as Error).message.split("\n")[0]})`);
   }
+  const lock = object(JSON.parse(json), PNPM_LOCK);
   for (const name of Object.keys(object(lock.importers ?? {}, PNPM_LOCK))) {
     if (name !== ".") refuse(PNPM_LOCK, `it is the lockfile of a workspace (${name})`);
   }
   for (const name of ["patchedDependencies", "pnpmfileChecksum"]) {
     if (lock[name] !== undefined) refuse(PNPM_LOCK, `it has ${name}`);
   }
-  for (const [name, entry] of Object.entries(object(lock.packages ?? {}, PNPM_LOCK))) {
-    const resolution = object((entry as Json)?.resolution, `${PNPM_LOCK}: ${name}`);
-    if (Object.keys(resolution).join() !== "integrity") {
+  const { packages = {}, ...rest } = lock;
+  refuseReferences(rest);
+  for (const [name, entry] of Object.entries(object(packages, PNPM_LOCK))) {
+    const { resolution, deprecated, ...others } = object(entry, `${PNPM_LOCK}: ${name}`);
+    // A message for people, which may hold addresses.
+    refuseReferences({
+      [name]: typeof deprecated === "string" ? others : { deprecated, ...others },
+    });
+    const { integrity, ...elsewhere } = object(resolution, `${PNPM_LOCK}: ${name}`);
+    if (typeof integrity !== "string" || Object.keys(elsewhere).length > 0) {
       refuse(PNPM_LOCK, `${name} does not come from the registry`);
     }
   }
-  // pnpm's parser would put in its place what it refers to.
-  if (text.includes("<<")) refuse(PNPM_LOCK, "it merges mappings");
-  if (/(^|[\s'"@(])(link|file|git|git\+[a-z]+|https?|workspace):/m.test(withoutHashes(text))) {
-    refuse(PNPM_LOCK, "it names a path, a URL or a repository");
-  }
+  return json;
 }
 
-/** Messages of deprecated packages may hold addresses, and hashes hold anything. What lies deeper than these goes on with them. */
-function withoutHashes(text: string): string {
-  let isLeftOut = false;
-  return text.split("\n").filter((line) => {
-    if (/^ {4,5}(deprecated|integrity): /.test(line)) isLeftOut = true;
-    else if (!line.startsWith("      ")) isLeftOut = false;
-    return !isLeftOut;
-  }).join("\n");
+const REFERENCE = /(^|[\s'"@(])(link|file|git|git\+[a-z]+|https?|workspace):/m;
+
+/** What stands for something else: a mapping that is to be merged, and what is not of the registry. */
+function refuseReferences(value: unknown): void {
+  if (typeof value === "string" && REFERENCE.test(value)) {
+    refuse(PNPM_LOCK, "it names a path, a URL or a repository");
+  }
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === "<<") refuse(PNPM_LOCK, "it merges mappings");
+    refuseReferences(key);
+    refuseReferences(inner);
+  }
 }
 
 /** The lockfile, its addresses left out: packages are then asked for by name, and checked by their hash. */

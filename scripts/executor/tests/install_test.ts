@@ -1,5 +1,6 @@
 /** What an installer makes of what its sandbox did, which is none here: an install of any hostility, at no cost. */
 import { dirname, join } from "node:path";
+import { parse } from "yaml";
 import { assert, assertEquals, assertRejects } from "../../testing/assert.ts";
 import { AppError, definitionOf } from "../definition.ts";
 import { Installer } from "../install/mod.ts";
@@ -138,6 +139,35 @@ async function blameTheApp(install: Install): Promise<void> {
   await assertRejects(() => install(closed), AppError, "larger, or more files");
 }
 
+/** All of it looks like something that a lockfile may not have. */
+const GOOD_LOCK = `lockfileVersion: '9.0'
+importers:
+  .:
+    dependencies:
+      file: { specifier: ^1.0.0 || << 3, version: 1.1.0 }
+packages:
+  file@1.1.0:
+    resolution: { integrity: "sha512-<<link:" }
+    deprecated: |
+      << file: is at https://file.example, and no more kept
+    engines: { node: ">=14 <<" }
+snapshots:
+  file@1.1.0: {}
+`;
+
+const REFUSED_LOCKS: Record<string, string> = {
+  "snapshots: { a: { <<: { dependencies: { b: 1.0.0 } } } }": "it merges mappings",
+  'snapshots: { a: { "\\x3c<": { dependencies: { b: 1.0.0 } } } }': "it merges mappings",
+  'packages: { a@1: { resolution: { integrity: x, tarball: "\\x68ttp://b" } } }':
+    "does not come from the registry",
+  "packages: { a@1: { resolution: { integrity: { tarball: x } } } }":
+    "does not come from the registry",
+  "packages: { a@1: { resolution: { integrity: x }, deprecated: { a: link:b } } }": "names a path",
+  'packages: { a@1: { resolution: { integrity: x }, peer: ["\\x67it:b"] } }': "names a path",
+  "packages: { a@file:b: { resolution: { integrity: x } } }": "names a path",
+  "snapshots: { a@1: { dependencies: { b: link:b } } }": "names a path",
+};
+
 Deno.test("what is to be installed is read apart, and what is made to take for ever is refused", async () => {
   const dir = await Deno.makeTempDir({ prefix: "a b" });
   const lock = join(dir, "pnpm-lock.yaml");
@@ -161,6 +191,13 @@ Deno.test("what is to be installed is read apart, and what is made to take for e
       `packages: {"<<": {resolution: {integrity: x}, b@1: {resolution: {tarball: "\\x68ttp://b"}}}}\n`,
     );
     await assertRejects(read, AppError, "it merges mappings");
+    for (const [content, reason] of Object.entries(REFUSED_LOCKS)) {
+      await Deno.writeTextFile(lock, content);
+      await assertRejects(read, AppError, reason, content);
+    }
+    await Deno.writeTextFile(lock, GOOD_LOCK);
+    const { files } = await read();
+    assertEquals(JSON.parse(files["pnpm-lock.yaml"]), parse(GOOD_LOCK));
     await Deno.remove(lock);
     const depth = 100_000;
     await Deno.writeTextFile(
