@@ -25,7 +25,7 @@ create table public.companies (
 );
 comment on table public.companies is 'Tenants: they publish apps, and run the apps that they are assigned.';
 comment on column public.companies.storage_quota_bytes is
-  'Bytes that the files and builds of its apps, and the logs and outputs of its runs, may take. Set by superadmins.';
+  'Bytes that the files and builds of its apps, the logs and outputs of its runs, and its packages may take. Set by superadmins.';
 comment on column public.companies.storage_quota_objects is 'How many objects these may be. Set by superadmins.';
 comment on column public.companies.max_concurrent_runs is 'Runs that execute at the same time; further ones wait. Set by superadmins.';
 comment on column public.companies.max_queued_runs is 'Runs that may wait; further requests are refused. Set by superadmins.';
