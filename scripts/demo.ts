@@ -5,11 +5,13 @@
  * verified, an executor that runs the app in a sandbox. Exits with 0 only if every step did what
  * it says; leaves nothing behind but the chart that it names.
  */
-import { ask, callFunction, type Client, signUp } from "./demo/api.ts";
+import { callFunction, signUp } from "./demo/api.ts";
 import { startExecutor } from "./demo/executor_process.ts";
 import { bold, dim, expect, green, red, step, tell, yellow } from "./demo/narrator.ts";
-import { packApp } from "./demo/package_app.ts";
+import { packApp } from "./publish/pack.ts";
+import { ask, type Client, releaseVersion, uploadApp } from "./publish/publish.ts";
 import { type Stack, startStack } from "./stack/mod.ts";
+import { projectPath } from "./stack/project.ts";
 
 const RUN_DEADLINE_MS = 30_000;
 const POLL_MS = 150;
@@ -28,7 +30,7 @@ async function untilFinished(client: Client, runId: string) {
   throw new Error(`the run did not finish within ${RUN_DEADLINE_MS / 1000} seconds`);
 }
 
-async function publish(stack: Stack, publisher: Client) {
+async function publish(publisher: Client) {
   const company = await step(
     "Ada signs up and founds a company, Northwind",
     async () =>
@@ -51,37 +53,14 @@ async function publish(stack: Stack, publisher: Client) {
     tell(dim(`app ${app.id}`));
     return app;
   });
-  const packed = await packApp();
+  const packed = await packApp(projectPath("examples/regional-sales"));
   await step("She uploads it: begin, send the bytes, have them verified", async () => {
-    const begun = await callFunction(stack, publisher, "uploads", {
-      app_id: app.id,
-      version: packed.version,
-      file_name: packed.fileName,
-      file_type: "source",
-      content_type: "application/zip",
-      file_size: packed.bytes.length,
-      checksum: packed.checksum,
-    });
-    expect(begun.status === 201, `begin: ${JSON.stringify(begun.body)}`);
-    const { upload, path, token } = begun.body;
-    const sent = await publisher.storage.from("app-storage").uploadToSignedUrl(
-      path,
-      token,
-      new Blob([packed.bytes], { type: "application/zip" }),
-      { contentType: "application/zip" },
-    );
-    expect(!sent.error, `sending the bytes: ${sent.error?.message}`);
-    const done = await callFunction(stack, publisher, `uploads/${upload.id}/complete`, {});
-    expect(done.status === 200, `complete: ${JSON.stringify(done.body)}`);
+    await uploadApp(publisher, app.id, packed);
     tell(`${packed.fileName}: ${packed.files.join(", ")}`);
     tell(dim(`${packed.bytes.length} bytes, ${packed.checksum}`));
   });
   await step(`She releases version ${packed.version}`, async () => {
-    const version = await ask(
-      "releasing",
-      publisher.from("app_versions").update({ status: "published" })
-        .eq("app_id", app.id).eq("version", packed.version).select().single(),
-    );
+    const version = await releaseVersion(publisher, app.id, packed.version);
     expect(version.status === "published", "the version is not published");
     tell(dim("from now on its files never change"));
   });
@@ -258,7 +237,7 @@ try {
     },
   );
   const publisher = await signUp(stack, "ada@northwind.example");
-  await publish(stack, publisher);
+  await publish(publisher);
   const customer = await signUp(stack, "grace@harbour.example");
   const { company, app } = await assign(customer);
   const finished = await run(stack, customer, company.id, app.id);

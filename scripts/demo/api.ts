@@ -1,10 +1,8 @@
-/** What the demo does over HTTP and supabase-js, each call throwing with what the server said. */
-import type { SupabaseClient } from "@supabase/supabase-js";
+/** What the demo does over HTTP, beside what publishers do. */
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
+import type { Client } from "../publish/publish.ts";
 import type { Stack } from "../stack/mod.ts";
-
-export type Client = SupabaseClient<Database>;
 
 /** Signs up a new user, who is then signed in on the client that is returned. */
 export async function signUp(stack: Stack, email: string): Promise<Client> {
@@ -14,17 +12,6 @@ export async function signUp(stack: Stack, email: string): Promise<Client> {
   const { error } = await client.auth.signUp({ email, password: crypto.randomUUID() });
   if (error) throw new Error(`sign-up of ${email}: ${error.message}`);
   return client;
-}
-
-/** The data of a supabase-js answer, or an error that says what was tried. */
-export async function ask<T>(
-  what: string,
-  answer: PromiseLike<{ data: T; error: { message: string } | null }>,
-): Promise<NonNullable<T>> {
-  const { data, error } = await answer;
-  if (error) throw new Error(`${what}: ${error.message}`);
-  if (data === null || data === undefined) throw new Error(`${what}: no answer`);
-  return data;
 }
 
 export interface FunctionAnswer {

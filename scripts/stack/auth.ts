@@ -75,7 +75,7 @@ export function startAuth(options: AuthOptions): AuthServer {
     async fetch(request) {
       const path = new URL(request.url).pathname.replace(/^\/auth\/v1/, "");
       if (path.startsWith("/admin/") || path === "/invite") return await admin(request, path);
-      const response = await routeConsole(options.log, () => app.fetch(request));
+      const response = await routeConsole(options.log, request, () => app.fetch(request));
       try {
         return await completeTokens(response, pool, options);
       } catch (error) {

@@ -29,6 +29,8 @@ const HOST = "127.0.0.1";
 const OPEN_AUTH = /^\/auth\/v1\/(verify|callback|authorize|sso\/saml|\.well-known)(\/|$)/;
 const METHODS = "GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT";
 const STOP_PATIENCE_MS = 2_000;
+const NO_REALTIME =
+  "This local stack has no Realtime server: channels work with `supabase start` and on a hosted project. Poll here.";
 
 /** Takes the port at once, so that a port in use is found before anything else is started. */
 export function startGateway(port: number, log: (line: string) => void): Gateway {
@@ -64,7 +66,7 @@ export function startGateway(port: number, log: (line: string) => void): Gateway
   return {
     port: server.addr.port,
     open(routes, keys, signer) {
-      handler = createHandler(routes, keys, signer, server.addr.port);
+      handler = createHandler(routes, keys, signer, server.addr.port, log);
     },
     async stop() {
       // Requests in flight get a moment; connections that are merely kept alive get none.
@@ -79,8 +81,15 @@ export function startGateway(port: number, log: (line: string) => void): Gateway
   };
 }
 
-function createHandler(routes: Routes, keys: Keys, signer: Signer, port: number) {
+function createHandler(
+  routes: Routes,
+  keys: Keys,
+  signer: Signer,
+  port: number,
+  log: (line: string) => void,
+) {
   const roleOf = keyToRole(keys);
+  let askedForRealtime = false;
 
   return async (request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response> => {
     const url = new URL(request.url);
@@ -101,6 +110,12 @@ function createHandler(routes: Routes, keys: Keys, signer: Signer, port: number)
     }
     if (pathname === "/auth/v1/health" || pathname === "/health") {
       return withCors(Response.json({ name: "stowage-stack", status: "ok" }));
+    }
+    if (pathname === "/realtime/v1" || pathname.startsWith("/realtime/v1/")) {
+      // A client that is refused a WebSocket is not shown the answer, and tries for ever.
+      if (!askedForRealtime) log(`realtime: ${NO_REALTIME}`);
+      askedForRealtime = true;
+      return withCors(Response.json({ message: NO_REALTIME }, { status: 404 }));
     }
     const headers = headersFor(request, info, port);
     if (pathname.startsWith("/storage/v1/")) {

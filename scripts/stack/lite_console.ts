@@ -7,10 +7,11 @@ type Log = (line: string) => void;
 const logs = new AsyncLocalStorage<Log>();
 let patched = false;
 
-/** Runs `work`; whatever it prints, also later, goes to `log`. Other code prints as before. */
-export function routeConsole<T>(log: Log, work: () => T): T {
+/** Runs what answers the request; whatever it prints, also later, goes to `log` with the request's method and path. */
+export function routeConsole<T>(log: Log, request: Request, work: () => T): T {
   patch();
-  return logs.run(log, work);
+  const asked = `${request.method} ${new URL(request.url).pathname}`;
+  return logs.run((line) => log(`lite: ${asked}: ${line}`), work);
 }
 
 function patch(): void {
@@ -24,11 +25,7 @@ function patch(): void {
       const [first] = values;
       // What the log does is not lite's doing any more.
       logs.exit(() =>
-        log(
-          values.length === 1 && first instanceof Error
-            ? `lite: ${first.message}`
-            : `lite: ${format(...values)}`,
-        )
+        log(values.length === 1 && first instanceof Error ? first.message : format(...values))
       );
     };
   }

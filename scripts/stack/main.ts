@@ -10,6 +10,18 @@ const USAGE = `Usage:
 
 Ports come from supabase/config.toml; 0 takes any free one.`;
 
+/** Of supabase/seed.sql; a test signs all of them in. */
+export const SEED = {
+  password: "stowage-demo",
+  people: [
+    { email: "ada@northwind.example", role: "owner of Northwind, which publishes regional-sales" },
+    { email: "alan@northwind.example", role: "member of Northwind" },
+    { email: "grace@harbour.example", role: "owner of Harbour, which may run regional-sales" },
+    { email: "linus@harbour.example", role: "member of Harbour" },
+    { email: "root@stowage.example", role: "superadmin" },
+  ],
+};
+
 type Format = "pretty" | "json" | "env";
 
 class UsageError extends Error {}
@@ -53,7 +65,11 @@ async function start(args: string[]): Promise<number> {
   // A signal while starting waits for the start, so that there is something whole to stop.
   const stack = await starting;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  console.log(`${render(describe(stack), "pretty")}\nStarted in ${seconds} s. Ctrl-C stops it.`);
+  console.log(
+    `${render(describe(stack), "pretty")}\n${
+      renderHints(stack)
+    }\n\nStarted in ${seconds} s. Ctrl-C stops it.`,
+  );
   const failed = await Promise.race([
     signalled.then(() => false),
     stack.databaseEnded.then(() => true),
@@ -120,6 +136,17 @@ function render(values: Record<string, string>, format: Format): string {
   if (format === "json") return JSON.stringify(values, null, 2);
   if (format === "env") return entries.map(([name, value]) => `${name}="${value}"`).join("\n");
   return entries.map(([name, value]) => `${LABELS[name].padStart(16)}: ${value}`).join("\n");
+}
+
+/** What a newcomer asks next. */
+function renderHints({ apiUrl }: Stack): string {
+  return [
+    "",
+    `HTTP API, to read and try: ${apiUrl}/functions/v1/api/reference`,
+    `People of supabase/seed.sql, their password is ${SEED.password}:`,
+    ...SEED.people.map(({ email, role }) => `  ${email.padEnd(24)} ${role}`),
+    "There is no Realtime here; `supabase start` and hosted projects have it.",
+  ].join("\n");
 }
 
 function port(text: string | undefined, option: string): number | undefined {

@@ -119,10 +119,12 @@ export async function startRest(options: RestOptions): Promise<RestServer> {
         path: url.pathname.replace(/^\/rest\/v1/, ""),
         headers: JSON.stringify(Object.fromEntries(request.headers)),
       };
-      const response = await calls.run(call, () => routeConsole(options.log, () => answer(request)))
-        .catch((error) => {
-          if (!call.isUnavailable) throw error;
-        });
+      const response = await calls.run(
+        call,
+        () => routeConsole(options.log, request, () => answer(request)),
+      ).catch((error) => {
+        if (!call.isUnavailable) throw error;
+      });
       if (!response || call.isUnavailable) return unavailableResponse();
       return call.sqlError && !response.ok
         ? sqlErrorResponse(call.sqlError, call.claims.role !== "anon", response.headers)

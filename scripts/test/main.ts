@@ -25,7 +25,7 @@ function foldersOf(path: string, except: string[]): string[] {
 const CHECKS: (Check | Check[])[] = [
   { title: "format", args: ["fmt", "--check", ...SOURCES] },
   { title: "lint", args: ["lint", ...SOURCES] },
-  { title: "types", args: ["check", "scripts", "supabase/functions"] },
+  { title: "types", args: ["check", ...SOURCES] },
   { title: "generated files", args: ["run", "-A", "scripts/generate/main.ts", "--check"] },
   { title: "database", args: ["run", "-A", "scripts/test/db.ts"] },
   { title: "policies", args: ["run", "-A", "scripts/test/policies.ts"] },
