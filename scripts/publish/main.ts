@@ -5,7 +5,6 @@ import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
 import { PROJECT_DIR } from "../stack/project.ts";
 import { readState } from "../stack/state.ts";
-import { UsageError } from "../storage/project.ts";
 import { packApp, type PackedApp } from "./pack.ts";
 import { ask, type Client, releaseVersion, uploadApp } from "./publish.ts";
 
@@ -22,6 +21,9 @@ Packs the folder DIR, uploads it as the version that its manifest names, has it 
 
 The project is the one of SUPABASE_URL, with SUPABASE_PUBLISHABLE_KEY for a user, or SUPABASE_SECRET_KEY to act as the
 service; without SUPABASE_URL it is the stack that this checkout runs (npm start). What apps are made of: docs/apps.md.`;
+
+/** The command line, or the environment, does not say what is needed. */
+export class UsageError extends Error {}
 
 type Environment = Record<string, string | undefined>;
 

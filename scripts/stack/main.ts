@@ -1,5 +1,6 @@
 /** `npm start` and `npm run status`. */
 import { parseArgs } from "node:util";
+import { renderHints } from "./hints.ts";
 import { projectPath } from "./project.ts";
 import { type Stack, startStack } from "./mod.ts";
 import { readState, type StackState } from "./state.ts";
@@ -9,18 +10,6 @@ const USAGE = `Usage:
   npm run status -- [--output pretty|json|env] [--data-dir DIR]
 
 Ports come from supabase/config.toml; 0 takes any free one.`;
-
-/** Of supabase/seed.sql; a test signs all of them in. */
-export const SEED = {
-  password: "stowage-demo",
-  people: [
-    { email: "ada@northwind.example", role: "owner of Northwind, which publishes regional-sales" },
-    { email: "alan@northwind.example", role: "member of Northwind" },
-    { email: "grace@harbour.example", role: "owner of Harbour, which may run regional-sales" },
-    { email: "linus@harbour.example", role: "member of Harbour" },
-    { email: "root@stowage.example", role: "superadmin" },
-  ],
-};
 
 type Format = "pretty" | "json" | "env";
 
@@ -136,17 +125,6 @@ function render(values: Record<string, string>, format: Format): string {
   if (format === "json") return JSON.stringify(values, null, 2);
   if (format === "env") return entries.map(([name, value]) => `${name}="${value}"`).join("\n");
   return entries.map(([name, value]) => `${LABELS[name].padStart(16)}: ${value}`).join("\n");
-}
-
-/** What a newcomer asks next. */
-function renderHints({ apiUrl }: Stack): string {
-  return [
-    "",
-    `HTTP API, to read and try: ${apiUrl}/functions/v1/api/reference`,
-    `People of supabase/seed.sql, their password is ${SEED.password}:`,
-    ...SEED.people.map(({ email, role }) => `  ${email.padEnd(24)} ${role}`),
-    "There is no Realtime here; `supabase start` and hosted projects have it.",
-  ].join("\n");
 }
 
 function port(text: string | undefined, option: string): number | undefined {

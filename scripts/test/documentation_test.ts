@@ -7,7 +7,7 @@ import { validateManifest } from "../../supabase/functions/_shared/manifest/vali
 import { type ExecutorProcess, startExecutor } from "../demo/executor_process.ts";
 import { publish } from "../publish/main.ts";
 import { packApp } from "../publish/pack.ts";
-import { SEED } from "../stack/main.ts";
+import { SEED } from "../stack/hints.ts";
 import type { Stack } from "../stack/mod.ts";
 import { projectPath } from "../stack/project.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../testing/assert.ts";

@@ -1,8 +1,7 @@
 import { dirname } from "node:path";
 import { assertEquals, assertMatch, assertRejects } from "../../testing/assert.ts";
 import { createUser, startTestStack, TEST_PASSWORD, type TestUser } from "../../testing/stack.ts";
-import { UsageError } from "../../storage/project.ts";
-import { publish } from "../main.ts";
+import { publish, UsageError } from "../main.ts";
 import { packApp } from "../pack.ts";
 
 const MANIFEST = {
