@@ -109,7 +109,7 @@ async function storeLog(
 ): Promise<Output> {
   const content = await Deno.readFile(log.path);
   const path = `${folder}/${type}.log`;
-  await persistently(() => service.upload("app-logs", path, content, "text/plain"), lost);
+  await persistently(() => service.upload("app-logs", path, content, "text/plain", lost), lost);
   return {
     run_id: run.id,
     output_type: type,
@@ -132,7 +132,10 @@ async function storeFiles(
   for (const file of outputs.files) {
     const content = await Deno.readFile(file.path);
     const path = `${folder}/${objectName(file.name)}`;
-    await persistently(() => service.upload("app-storage", path, content, file.contentType), lost);
+    await persistently(
+      () => service.upload("app-storage", path, content, file.contentType, lost),
+      lost,
+    );
     rows.push({
       run_id: run.id,
       // A result too large for a row is still the result.

@@ -1,8 +1,9 @@
 /** The life of one build on this executor: the version's files, its packages, and both packed for the runs to come. */
 import { join } from "node:path";
 import { ArchiveError } from "./archives/mod.ts";
-import { type Conclusion, LeaseLost, ShuttingDown } from "./conclusions.ts";
+import { type Conclusion, LeaseLost, notTheAppsFault, ShuttingDown } from "./conclusions.ts";
 import { AppError } from "./definition.ts";
+import type { Disk } from "./disk.ts";
 import { AbortedInstall, type Installer } from "./install/mod.ts";
 import { LogFile } from "./log_files.ts";
 import { LogShipper } from "./log_shipper.ts";
@@ -18,6 +19,7 @@ export interface BuildContext {
   installer: Installer;
   bounds: LimitBounds;
   workDir: string;
+  disk: Disk;
 }
 
 const LOG_BYTES = 4 * 1024 * 1024;
@@ -29,6 +31,7 @@ export async function executeBuild(
   signals: { stop: AbortSignal; lost: AbortSignal },
 ): Promise<Conclusion<BuildFinish>> {
   let dir: RunDir | undefined;
+  const started = performance.now();
   try {
     dir = await makeRunDir(context.workDir);
     return { kind: "finish", finish: await executeLogged(build, context, signals, dir) };
@@ -36,15 +39,10 @@ export async function executeBuild(
     const reason = signals.stop.aborted ? signals.stop.reason : signals.lost.reason;
     if (reason instanceof LeaseLost) return { kind: "drop" };
     if (reason instanceof ShuttingDown) return { kind: "release" };
-    const message = error instanceof Error ? error.message : String(error);
+    const error_message = notTheAppsFault("build", error, context.disk.wasFullSince(started));
     return {
       kind: "finish",
-      finish: {
-        status: "failed",
-        retry: true,
-        error_message:
-          `The executor could not build the app, which is not the app's fault: ${message}`,
-      },
+      finish: { status: "failed", retry: true, error_message },
       infrastructure: error,
     };
   } finally {
@@ -63,24 +61,30 @@ async function executeLogged(
   const folder = `app_${build.app_id}/builds/${build.id}`;
   const shipper = LogShipper.whole(context.service, log, `${folder}/build.log`, signals.lost);
   const say = (text: string) => log.append(new TextEncoder().encode(`${storable(text)}\n`));
+  const started = performance.now();
   let finish: BuildFinish;
   try {
-    finish = await execute(build, context, signals.stop, dir, log, say);
-    await say(`Built: ${finish.file_size} bytes, ${finish.checksum}.`);
-  } catch (error) {
-    if (error instanceof AbortedInstall || signals.stop.aborted || signals.lost.aborted) {
-      await shipper.abandon();
-      throw error;
+    try {
+      finish = await execute(build, context, signals.stop, dir, log, say);
+      await say(`Built: ${finish.file_size} bytes, ${finish.checksum}.`);
+    } catch (error) {
+      if (error instanceof AbortedInstall || signals.stop.aborted || signals.lost.aborted) {
+        throw error;
+      }
+      const known = (error instanceof AppError || error instanceof ArchiveError) &&
+        !context.disk.wasFullSince(started);
+      const message = error instanceof Error ? error.message : String(error);
+      await say(known ? message : `Not the app's fault: ${message}`);
+      await shipper.close();
+      if (!known) throw error;
+      return { status: "failed", error_message: message };
     }
-    const known = error instanceof AppError || error instanceof ArchiveError;
-    const message = error instanceof Error ? error.message : String(error);
-    await say(known ? message : `Not the app's fault: ${message}`);
     await shipper.close();
-    if (!known) throw error;
-    return { status: "failed", error_message: message };
+    return finish;
+  } finally {
+    // Where the log itself could not be written, it is still open.
+    await shipper.abandon();
   }
-  await shipper.close();
-  return finish;
 }
 
 async function execute(
@@ -102,14 +106,14 @@ async function execute(
   }
   await requireEntrypoint(dir.app, source.definition.entrypoint);
   const target = join(dir.scratch, "build.tar.gz");
-  const packed = await packTree(dir.app, target);
+  const packed = await packTree(dir.app, target, stop);
   if (packed.size > MAX_FILE_BYTES) {
     throw new AppError(`The build has ${packed.size} bytes; it may have ${MAX_FILE_BYTES}.`);
   }
   const build_path = `app_${build.app_id}/builds/${build.id}/build.tar.gz`;
   const content = await Deno.readFile(target);
   await persistently(
-    () => service.upload("app-storage", build_path, content, "application/gzip"),
+    () => service.upload("app-storage", build_path, content, "application/gzip", stop),
     stop,
   );
   return {

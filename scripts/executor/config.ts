@@ -33,9 +33,13 @@ export interface ExecutorConfig {
   mode: "serve" | "once" | "drain";
   /** The folder in which the executor makes its own. */
   workDir: string;
+  /** What has to be free on its disk before anything is claimed. */
+  minFreeBytes: number;
   logFormat: "text" | "json";
   bounds: LimitBounds;
 }
+
+const MIB = 1024 * 1024;
 
 /** The configuration cannot be used; the message says what to set and how. */
 export class ConfigError extends Error {
@@ -73,6 +77,8 @@ Flags (environment in brackets):
   --max-memory MB        upper bound of an app's memory (default ${DEFAULT_BOUNDS.maxMemoryMegabytes}) [STOWAGE_MAX_MEMORY]
   --max-cpus N           upper bound of an app's processors (default ${DEFAULT_BOUNDS.maxCpus}) [STOWAGE_MAX_CPUS]
   --work-dir DIR         where runs are kept while they run, a short path (default: the temporary directory) [STOWAGE_WORK_DIR]
+  --min-free MB          nothing is claimed while less is free on the disk of the working directory (default 256)
+                         [STOWAGE_MIN_FREE]
   --labels K=V,…         what the table executors says of this one, such as zone=a,tier=large [STOWAGE_LABELS]
   --metrics-port PORT    serve /healthz, /readyz and /metrics there, 0 for any free port (default: not) [STOWAGE_METRICS_PORT]
   --metrics-host ADDRESS address to serve them on (default 127.0.0.1) [STOWAGE_METRICS_HOST]
@@ -136,6 +142,8 @@ export function readConfig(args: string[], env: Environment): ExecutorConfig | n
     shutdownGraceMs: seconds("shutdown-grace", "STOWAGE_SHUTDOWN_GRACE", 30, 0),
     mode: flags.once ? "once" : flags.drain ? "drain" : "serve",
     workDir: value("work-dir", "STOWAGE_WORK_DIR") ?? env.TMPDIR ?? "/tmp",
+    minFreeBytes: MIB *
+      number("--min-free", value("min-free", "STOWAGE_MIN_FREE"), 256, 0, 1_000_000_000),
     logFormat,
     bounds: {
       maxTimeoutSeconds: number(
@@ -174,7 +182,15 @@ const TEXT_FLAGS = [
     "metrics-port",
     "metrics-host",
   ],
-  ...["max-timeout", "max-memory", "max-cpus", "work-dir", "log-format", "docker-image"],
+  ...[
+    "max-timeout",
+    "max-memory",
+    "max-cpus",
+    "work-dir",
+    "min-free",
+    "log-format",
+    "docker-image",
+  ],
 ];
 
 function parseFlags(args: string[]): Record<string, string | boolean | undefined> {

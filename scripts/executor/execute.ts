@@ -6,9 +6,11 @@ import {
   type Conclusion,
   conclusionOf,
   LeaseLost,
+  notTheAppsFault,
   ShuttingDown,
 } from "./conclusions.ts";
 import { type AppDefinition, AppError } from "./definition.ts";
+import type { Disk } from "./disk.ts";
 import type { Installer } from "./install/mod.ts";
 import { LogFile } from "./log_files.ts";
 import { LogShipper } from "./log_shipper.ts";
@@ -27,6 +29,7 @@ export interface ExecutionContext {
   installer: Installer;
   bounds: LimitBounds;
   workDir: string;
+  disk: Disk;
 }
 
 /** How a run is stopped: `stop` ends the app, `lost` also everything after it. */
@@ -42,24 +45,20 @@ export async function executeRun(
   signals: StopSignals,
 ): Promise<Conclusion<Finish>> {
   let dir: RunDir | undefined;
+  const started = performance.now();
   try {
     dir = await makeRunDir(context.workDir);
     return { kind: "finish", finish: await execute(run, context, signals, dir) };
   } catch (error) {
     if (signals.stop.aborted) return conclusionOfAbort(signals.stop.reason);
     if (signals.lost.aborted) return conclusionOfAbort(signals.lost.reason);
-    if (error instanceof AppError) {
+    const full = context.disk.wasFullSince(started);
+    if (error instanceof AppError && !full) {
       return { kind: "finish", finish: { status: "failed", error_message: error.message } };
     }
-    const message = error instanceof Error ? error.message : String(error);
     return {
       kind: "finish",
-      finish: {
-        status: "failed",
-        retry: true,
-        error_message:
-          `The executor could not run the app, which is not the app's fault: ${message}`,
-      },
+      finish: { status: "failed", retry: true, error_message: notTheAppsFault("run", error, full) },
       infrastructure: error,
     };
   } finally {
@@ -84,10 +83,13 @@ async function execute(
   const source = await readSource(service, run.app_id, run.version, context.bounds, stop);
   const { definition } = source;
   // Beside the sandbox's own files, which may come to belong to another user.
-  const logs = {
-    stdout: await LogFile.create(`${dir.config}.stdout`, definition.limits.logBytes),
-    stderr: await LogFile.create(`${dir.config}.stderr`, definition.limits.logBytes),
-  };
+  const stdout = await LogFile.create(`${dir.config}.stdout`, definition.limits.logBytes);
+  const stderr = await LogFile.create(`${dir.config}.stderr`, definition.limits.logBytes)
+    .catch(async (error) => {
+      await stdout.close();
+      throw error;
+    });
+  const logs = { stdout, stderr };
   const shippers = Object.entries(logs).map(([type, log]) =>
     LogShipper.parts(
       service,
@@ -117,13 +119,20 @@ async function execute(
     if (!(error instanceof AppError) || logs.stderr.size === 0) throw error;
     conclusion = { status: "failed", error_message: error.message };
   } finally {
-    for (const shipper of shippers) await shipper.abandon();
+    await Promise.all(shippers.map((shipper) => shipper.abandon()));
   }
   lost.throwIfAborted();
   const ended = performance.now();
   if (conclusion.status === "success" && outputs.resultError !== undefined) {
     conclusion.status = "failed";
     conclusion.error_message = `${outputs.resultError}.`;
+  }
+  // What an app that fails on a full disk would have done otherwise, nobody knows.
+  if (
+    conclusion.status === "failed" && outcome?.kind !== "limit" &&
+    context.disk.wasFullSince(started)
+  ) {
+    throw new Error(conclusion.error_message);
   }
   const parts = shippers.flatMap((shipper) => shipper.parts);
   const stored: StoredPaths = await storeArtifacts(service, run, logs, parts, outputs, lost);

@@ -3,6 +3,7 @@ import { backoffMs, sleep } from "./backoff.ts";
 import { retireOnce } from "../storage/apply_retention.ts";
 import { createServiceClient } from "../storage/project.ts";
 import { ConfigError, type ExecutorConfig } from "./config.ts";
+import { Disk } from "./disk.ts";
 import { executeBuild } from "./build.ts";
 import { executeRun } from "./execute.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -30,6 +31,7 @@ const IMPATIENT_TRIES = 5;
 export class Executor {
   readonly service: Service;
   readonly telemetry: Telemetry;
+  readonly #disk: Disk;
   readonly #installer: Installer;
   readonly #workers: Pick<Worker<Run, Finish>, "run" | "stop" | "stopNow" | "claimed">[];
   readonly #stopping = new AbortController();
@@ -47,11 +49,13 @@ export class Executor {
       version: EXECUTOR_VERSION,
       sandbox: sandbox.name,
     });
+    this.#disk = new Disk(workDir, config.minFreeBytes, log);
     this.#installer = new Installer({ ...config, sandbox, workDir }, log);
+    const hasRoom = () => this.#disk.hasRoom();
     this.#workers = [
       new Worker(
         this.#runs(),
-        { ...config, slots: config.concurrency },
+        { ...config, slots: config.concurrency, hasRoom },
         log,
         this.telemetry,
       ),
@@ -59,21 +63,29 @@ export class Executor {
     // One run at most means: and nothing else.
     if (config.builds > 0 && config.mode !== "once") {
       this.#workers.push(
-        new Worker(this.#builds(), { ...config, slots: config.builds }, log, this.telemetry),
+        new Worker(
+          this.#builds(),
+          { ...config, slots: config.builds, hasRoom },
+          log,
+          this.telemetry,
+        ),
       );
     }
   }
 
-  /** starting: not registered yet. stopping: claims no more. */
-  get state(): "starting" | "working" | "stopping" {
-    return this.#state;
+  /** starting: not registered yet. full: claims nothing until there is room on the disk. stopping: claims no more. */
+  get state(): "starting" | "working" | "full" | "stopping" {
+    return this.#state === "working" && !this.#disk.hasRoom() ? "full" : this.#state;
   }
 
   /**
    * Works until it is stopped, or until there is nothing left to do in the modes that end.
-   * @throws ConfigError when the server refuses this executor for good
+   * @throws ConfigError when the server refuses this executor for good, or where it would end for want of room before it began
    */
   async run(): Promise<void> {
+    if (this.config.mode !== "serve" && !this.#disk.hasRoom()) {
+      throw new ConfigError(`${this.workDir} has less free space than --min-free asks for`);
+    }
     await this.#register();
     if (this.#state === "starting") this.#state = "working";
     const ended = new AbortController();
@@ -85,9 +97,11 @@ export class Executor {
       this.telemetry,
       (signal) => retireOnce(storage, signal),
     ).keep(ended.signal);
+    const unwatch = this.#disk.watch();
     try {
       await Promise.all(this.#workers.map((worker) => worker.run()));
     } finally {
+      unwatch();
       ended.abort();
       await keeping;
     }
@@ -117,6 +131,7 @@ export class Executor {
       installer: this.#installer,
       bounds: this.config.bounds,
       workDir: this.workDir,
+      disk: this.#disk,
     };
     return {
       name: "run",
@@ -137,6 +152,7 @@ export class Executor {
       installer: this.#installer,
       bounds: this.config.bounds,
       workDir: this.workDir,
+      disk: this.#disk,
     };
     return {
       name: "build",

@@ -13,7 +13,7 @@ export interface Logger {
 
 export function createLogger(
   format: "text" | "json",
-  write: (line: string) => void = (line) => console.error(line),
+  write: (line: string) => void = writeToStderr,
   common: Fields = {},
 ): Logger {
   const emit = (level: Level) => (event: string, fields: Fields = {}) => {
@@ -36,6 +36,15 @@ export function createLogger(
     error: emit("error"),
     with: (fields) => createLogger(format, write, { ...common, ...fields }),
   };
+}
+
+/** What takes the lines may be a file on a full disk, or gone: no run ends for that. */
+function writeToStderr(line: string): void {
+  try {
+    console.error(line);
+  } catch {
+    // The next line may fit.
+  }
 }
 
 function text(value: unknown): string {

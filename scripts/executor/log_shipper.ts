@@ -103,7 +103,7 @@ export class LogShipper {
       const end = Math.min(this.log.size, start + partBytes);
       const path = name(number);
       const content = await readRange(this.log.path, start, end);
-      await this.service.upload("app-logs", path, content, "text/plain");
+      await this.service.upload("app-logs", path, content, "text/plain", this.lost);
       if (!this.#parts.includes(path)) this.#parts.push(path);
       this.#shipped = end;
     }

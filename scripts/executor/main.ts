@@ -20,6 +20,8 @@ async function main(): Promise<void> {
   const log = createLogger(config.logFormat);
   const runtimes = locateRuntimes();
   if (typeof runtimes === "string") throw new ConfigError(runtimes);
+  // From the beginning: looking for a sandbox takes a while, and leaves something behind when it is broken off.
+  const signals = listenToSignals((signal) => log.info("signal", { signal }));
   const workDir = await openWorkDir(config.workDir);
   try {
     const { sandbox, availability } = await selectSandbox(config.sandbox, {
@@ -42,7 +44,7 @@ async function main(): Promise<void> {
     const executor = new Executor(config, sandbox, workDir.path, log);
     const status = config.metrics && startStatusServer(config.metrics, executor, log);
     surviveAccidents(log);
-    listenToSignals(executor, (signal) => log.info("signal", { signal }));
+    signals.tell(executor);
     try {
       await executor.run();
     } finally {
@@ -67,18 +69,29 @@ function surviveAccidents(log: Logger): void {
 /** One press of Ctrl-C comes twice when npm, too, passes it on. */
 const SAME_SIGNAL_MS = 1000;
 
-/** The first signal stops in good order, a later one at once; those that come while the process ends change nothing. */
-function listenToSignals(executor: Executor, report: (signal: string) => void): void {
+/**
+ * The first signal stops in good order, a later one at once; those that come while the process ends change nothing. Until there is an
+ * executor to tell, the first is kept for it, and a later one ends the process.
+ */
+function listenToSignals(report: (signal: string) => void): { tell(executor: Executor): void } {
   let asked: number | undefined;
+  let executor: Executor | undefined;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     Deno.addSignalListener(signal, () => {
       if (asked !== undefined && performance.now() - asked < SAME_SIGNAL_MS) return;
       report(signal);
-      if (asked === undefined) executor.stop();
-      else executor.stopNow();
+      if (asked === undefined) executor?.stop();
+      else if (executor) executor.stopNow();
+      else Deno.exit(EXIT_FAILED);
       asked ??= performance.now();
     });
   }
+  return {
+    tell(started) {
+      executor = started;
+      if (asked !== undefined) executor.stop();
+    },
+  };
 }
 
 try {

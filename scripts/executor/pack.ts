@@ -3,8 +3,13 @@ import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { create } from "tar";
+import { createGzip } from "node:zlib";
+import { Header, type HeaderData, Pax } from "tar";
 import { ArchiveGuard, type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS } from "./archives/policy.ts";
+
+const CHUNK = 64 * 1024;
+/** What tar counts in. */
+const BLOCK = 512;
 
 export interface Packed {
   /** Bytes of the archive. */
@@ -22,34 +27,65 @@ export const BUILD_LIMITS: ArchiveLimits = {
 };
 
 /**
- * Writes the archive of everything below `root` to `target`.
+ * Writes the archive of everything below `root`, which nobody else writes to, to `target`.
  * @throws ArchiveError when the tree holds more than a run would take
  */
-export async function packTree(root: string, target: string): Promise<Packed> {
+export async function packTree(
+  root: string,
+  target: string,
+  signal: AbortSignal,
+): Promise<Packed> {
   const guard = new ArchiveGuard(BUILD_LIMITS, Infinity);
   const paths = await listTree(root, guard);
-  const archive = create(
-    {
-      cwd: root,
-      // Neither owners nor times, and the same header on every system.
-      portable: true,
-      mtime: new Date(0),
-      gzip: { level: 6 },
-      noDirRecurse: true,
-      // The order is ours.
-      jobs: 1,
-    },
-    // A name that begins with @ would be taken for an archive to be included.
-    paths.map((path) => `./${path}`),
-  );
   const hash = createHash("sha256");
   let size = 0;
-  archive.on("data", (chunk: Uint8Array) => {
-    hash.update(chunk);
-    size += chunk.length;
-  });
-  await pipeline(archive as unknown as NodeJS.ReadableStream, createWriteStream(target));
+  await pipeline(
+    tarOf(root, paths),
+    createGzip({ level: 6 }),
+    async function* (stream: AsyncIterable<Uint8Array>) {
+      for await (const chunk of stream) {
+        hash.update(chunk);
+        size += chunk.length;
+        yield chunk;
+      }
+    },
+    createWriteStream(target),
+    { signal },
+  );
   return { size, checksum: `sha256:${hash.digest("hex")}`, entries: paths.length };
+}
+
+/**
+ * The tree as tar. Headers are the library's; files are read here, one at a time, since its own reader leaves one open when it is
+ * broken off, and with it the room on the disk that the file takes after it was removed.
+ */
+async function* tarOf(root: string, paths: string[]): AsyncGenerator<Uint8Array> {
+  for (const path of paths) {
+    const { isDirectory, mode, size } = await Deno.lstat(join(root, path));
+    const values: HeaderData = {
+      path: isDirectory ? `${path}/` : path,
+      type: isDirectory ? "Directory" : "File",
+      mode: isDirectory || (mode! & 0o100) !== 0 ? 0o755 : 0o644,
+      size: isDirectory ? 0 : size,
+      // Neither owners nor times, and the same header on every system.
+      mtime: new Date(0),
+    };
+    const header = new Header(values);
+    if (header.encode()) yield new Pax({ path: values.path, size: values.size }).encode();
+    yield header.block!;
+    if (isDirectory) continue;
+    using file = await Deno.open(join(root, path));
+    let left = size;
+    while (left > 0) {
+      const chunk = new Uint8Array(Math.min(CHUNK, left));
+      const length = await file.read(chunk);
+      if (length === null) throw new Error(`${path} became shorter while it was packed`);
+      left -= length;
+      yield chunk.subarray(0, length);
+    }
+    yield new Uint8Array((BLOCK - size % BLOCK) % BLOCK);
+  }
+  yield new Uint8Array(2 * BLOCK);
 }
 
 /** Paths of files and folders in one order everywhere, a folder before what is in it. */

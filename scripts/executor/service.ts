@@ -1,4 +1,5 @@
 /** Everything that an executor asks of Supabase, with the secret key. */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Database, Json } from "../../supabase/functions/_shared/database.types.ts";
 import { retry } from "./backoff.ts";
@@ -241,15 +242,23 @@ export class Service {
     return data as ReadableStream<Uint8Array>;
   }
 
-  /** Writes an object, over one that an earlier attempt may have left. */
+  /**
+   * Writes an object, over one that an earlier attempt may have left.
+   * @param signal breaks it off: what arrived later could lie over what the next holder of the work has written
+   */
   async upload(
     bucket: Bucket,
     path: string,
     content: Uint8Array,
     contentType: string,
+    signal: AbortSignal,
   ): Promise<void> {
-    const { error } = await this.#client.storage.from(bucket)
-      .upload(path, content as Uint8Array<ArrayBuffer>, { contentType, upsert: true });
+    const { error } = await uploading.run(
+      signal,
+      () =>
+        this.#client.storage.from(bucket)
+          .upload(path, content as Uint8Array<ArrayBuffer>, { contentType, upsert: true }),
+    );
     if (error) throw storageError(error);
   }
 
@@ -333,6 +342,9 @@ function storageError(error: Error): ServiceError {
   return new ServiceError(`storage: ${error.message}`, Number(statusCode) || status || 0);
 }
 
+/** What breaks off the upload that is being made: the client takes no signal for it. */
+const uploading = new AsyncLocalStorage<AbortSignal>();
+
 function fetchInTime(
   input: RequestInfo | URL,
   init: RequestInit = {},
@@ -342,10 +354,8 @@ function fetchInTime(
   const limit = AbortSignal.timeout(
     url.includes("/storage/v1/") ? TRANSFER_TIMEOUT_MS : timeoutMs,
   );
-  return fetch(input, {
-    ...init,
-    signal: init.signal ? AbortSignal.any([init.signal, limit]) : limit,
-  });
+  const signals = [limit, init.signal, uploading.getStore()].filter((each) => !!each);
+  return fetch(input, { ...init, signal: AbortSignal.any(signals) });
 }
 
 function interval(ms: number): string {

@@ -6,7 +6,7 @@ import type { Telemetry } from "./telemetry.ts";
 const OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 export interface StatusSource {
-  readonly state: "starting" | "working" | "stopping";
+  readonly state: "starting" | "working" | "full" | "stopping";
   readonly telemetry: Telemetry;
 }
 

@@ -79,7 +79,6 @@ export interface RunDir {
 /** The folders of one run. */
 export async function makeRunDir(workDir: string): Promise<RunDir> {
   const path = await Deno.makeTempDir({ dir: workDir, prefix: "run-" });
-  await Deno.chmod(path, Deno.uid() === 0 ? 0o711 : 0o700);
   const dir: RunDir = {
     app: join(path, "app"),
     output: join(path, "output"),
@@ -87,9 +86,15 @@ export async function makeRunDir(workDir: string): Promise<RunDir> {
     config: join(path, "config.json"),
     remove: () => removeTree(path),
   };
-  await Deno.mkdir(dir.app);
-  await Deno.chmod(dir.app, 0o755);
-  await Deno.mkdir(dir.output, { mode: 0o700 });
-  await Deno.mkdir(dir.scratch, { mode: 0o700 });
-  return dir;
+  try {
+    await Deno.chmod(path, Deno.uid() === 0 ? 0o711 : 0o700);
+    await Deno.mkdir(dir.app);
+    await Deno.chmod(dir.app, 0o755);
+    await Deno.mkdir(dir.output, { mode: 0o700 });
+    await Deno.mkdir(dir.scratch, { mode: 0o700 });
+    return dir;
+  } catch (error) {
+    await dir.remove().catch(() => {});
+    throw error;
+  }
 }

@@ -10,6 +10,8 @@ const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 30_000;
 /** Claims pass over what another claim has locked: only several that find nothing, one after the other, mean that nothing is left. */
 const EMPTY_CLAIMS_TO_BE_DRAINED = 3;
+/** Between two looks at whether a host without room has some again. */
+const NO_ROOM_MS = 1000;
 
 /** What is claimed and held under a lease. */
 export interface WorkItem {
@@ -46,6 +48,8 @@ export interface WorkerOptions {
   leaseMs: number;
   pollIntervalMs: number;
   shutdownGraceMs: number;
+  /** Whether this host can take more work now. */
+  hasRoom(): boolean;
 }
 
 export class Worker<Item extends WorkItem, Finish extends AnyFinish> {
@@ -111,6 +115,10 @@ export class Worker<Item extends WorkItem, Finish extends AnyFinish> {
       const room = this.#room();
       if (room === 0) {
         await sleep(this.options.leaseMs, this.#wake.signal);
+        continue;
+      }
+      if (!this.options.hasRoom()) {
+        await this.#pause(NO_ROOM_MS);
         continue;
       }
       const claimed = await this.#claim(room);
@@ -220,7 +228,7 @@ export class Worker<Item extends WorkItem, Finish extends AnyFinish> {
       return "released";
     }
     const goesOn = conclusion.infrastructure === undefined && this.#failures === 0 &&
-      this.options.mode !== "once" && !this.#stopping.signal.aborted;
+      this.options.mode !== "once" && !this.#stopping.signal.aborted && this.options.hasRoom();
     const answer = (goesOn ? await this.#finishAndClaim(held, conclusion.finish) : null) ??
       await this.#finish(held, conclusion.finish);
     held.over = true;

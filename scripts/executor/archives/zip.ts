@@ -168,6 +168,8 @@ async function reading<T>(promise: Promise<T>): Promise<T> {
 
 function unreadable(error: unknown): Error {
   if (error instanceof ArchiveError) return error;
+  // The disk's faults, and this process's, are not the archive's.
+  if (/^E[A-Z]+$/.test((error as { code?: string })?.code ?? "")) return error as Error;
   const message = error instanceof Error ? error.message : String(error);
   // yauzl refuses some names itself; they are named like those that our own rules refuse.
   const code = /absolute path|relative path|invalid characters/.test(message)

@@ -45,12 +45,9 @@ export class Installer {
     sink: (chunk: Uint8Array) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    const tools = await (this.#tools ??= prepareTools(this.options.workDir));
+    const tools = await this.#prepared();
     const project = await readProjectApart(dir.app, definition, tools.pnpmVersion, signal);
-    const url =
-      await (this.#registry ??= this.options.registry
-        ? Promise.resolve(this.options.registry)
-        : configuredRegistry());
+    const url = await this.#registryUrl();
     const config = `${dir.config}.install`;
     const commands = commandsFor(project, definition.installScripts, tools);
     await Deno.writeTextFile(config, JSON.stringify({ commands, files: project.files }));
@@ -86,10 +83,27 @@ export class Installer {
     await removeTree(join(dir.app, "node_modules"));
     // A script may have put a link in the project's place: what it leads to is the host's.
     if (isFolder(join(dir.output, "project"))) {
-      await adopt(join(dir.output, "project/node_modules"), join(dir.app, "node_modules"));
+      await adopt(join(dir.output, "project/node_modules"), join(dir.app, "node_modules"), signal);
     }
     await emptyFolder(dir.output);
     await emptyFolder(dir.scratch);
+  }
+
+  /** Kept for the installs to come; what failed is tried again by the next. */
+  #prepared(): Promise<Tools> {
+    return this.#tools ??= prepareTools(this.options.workDir).catch((error) => {
+      this.#tools = undefined;
+      throw error;
+    });
+  }
+
+  #registryUrl(): Promise<string> {
+    const { registry } = this.options;
+    return this.#registry ??= registry ? Promise.resolve(registry) : configuredRegistry()
+      .catch((error) => {
+        this.#registry = undefined;
+        throw error;
+      });
   }
 
   #limits(): Limits {
@@ -177,7 +191,12 @@ export class AbortedInstall extends Error {
  * Copies what was installed into a tree that is ours alone. Links and special files, which a package's script may have made, are
  * left out.
  */
-async function adopt(from: string, to: string, isRoot = true): Promise<void> {
+async function adopt(
+  from: string,
+  to: string,
+  signal: AbortSignal,
+  isRoot = true,
+): Promise<void> {
   // An app whose only dependencies are optional, and not for this machine, has none.
   if (!isFolder(from)) return;
   await Deno.mkdir(to, { mode: 0o755 });
@@ -185,6 +204,7 @@ async function adopt(from: string, to: string, isRoot = true): Promise<void> {
   const seen = new Set<string>();
   const entries = [...Deno.readDirSync(from)].toSorted((a, b) => a.name < b.name ? -1 : 1);
   for (const entry of entries) {
+    signal.throwIfAborted();
     // The package manager's own: of no use to a run, and in part different each time. No package's name begins with a dot.
     if (entry.name === ".bin" || (isRoot && entry.name.startsWith("."))) continue;
     const source = join(from, entry.name);
@@ -194,7 +214,7 @@ async function adopt(from: string, to: string, isRoot = true): Promise<void> {
     }
     seen.add(foldName(entry.name));
     if (entry.isDirectory) {
-      await adopt(source, target, false);
+      await adopt(source, target, signal, false);
     } else if (entry.isFile) {
       // A name that is no text cannot be asked for.
       const mode = (await Deno.lstat(source).catch(() => null))?.mode;

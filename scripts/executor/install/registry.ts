@@ -77,7 +77,11 @@ export async function openRegistry(
   });
   // The server takes as many connections as there come; the install's are counted before.
   const open = new Set<Deno.Conn>();
-  const gate = await openGate(path, CONNECTIONS, (client) => relay(client, inner, open));
+  const gate = await openGate(path, CONNECTIONS, (client) => relay(client, inner, open))
+    .catch(async (error) => {
+      await server.shutdown();
+      throw error;
+    });
   return {
     async close() {
       // What is still being asked for, nobody waits for any more.

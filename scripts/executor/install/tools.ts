@@ -1,6 +1,7 @@
 /** The package managers as a folder that a sandbox can be given: pnpm of this project, npm of this host, and what drives them. */
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { removeTree } from "../sandbox/remove_tree.ts";
 import { findProgram } from "../sandbox/runtimes.ts";
 
 export interface Tools {
@@ -16,6 +17,8 @@ export const PROGRAMS = { pnpm: "pnpm/bin/pnpm.cjs", npm: "npm/bin/npm-cli.js" }
 /** Copies them below `workDir`, readable by the users that installs run as. */
 export async function prepareTools(workDir: string): Promise<Tools> {
   const folder = join(workDir, "tools");
+  // What could not be finished once, for want of room on the disk.
+  await removeTree(folder);
   const pnpm = pnpmFolder();
   const { version } = JSON.parse(await Deno.readTextFile(join(pnpm, "package.json")));
   await Deno.mkdir(folder, { mode: 0o755 });
