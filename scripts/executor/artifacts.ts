@@ -3,7 +3,14 @@ import type { LogFile } from "./log_files.ts";
 import { isPart, type Progress } from "./log_shipper.ts";
 import { objectName, type Outputs, RESULT_NAME } from "./outputs.ts";
 import { metricData, METRICS_NAME } from "./reported_metrics.ts";
-import { type Output, persistently, type Run, type Service, storable } from "./service.ts";
+import {
+  type Bucket,
+  type Output,
+  persistently,
+  type Run,
+  type Service,
+  storable,
+} from "./service.ts";
 
 const MAX_ROW_NAME = 512;
 
@@ -27,10 +34,13 @@ export async function storeArtifacts(
 ): Promise<StoredPaths> {
   const folder = `app_${run.app_id}/runs/${run.id}`;
   const earlier = run.was_held ? await persistently(() => service.outputs(run.id), lost) : [];
-  // An executor that was lost may not have come to write down which parts it had sent.
-  const earlierParts = run.was_held
-    ? (await persistently(() => service.list("app-logs", folder), lost)).filter(isPart)
-    : [];
+  // An executor that was lost, or gave the run back, may not have come to write down what it had sent.
+  const unnoted = async (bucket: Bucket) =>
+    run.was_held ? await persistently(() => service.list(bucket, folder), lost) : [];
+  const sent = {
+    "app-logs": [...parts, ...(await unnoted("app-logs")).filter(isPart)],
+    "app-storage": await unnoted("app-storage"),
+  };
   const rows = await Promise.all(
     Object.entries(logs).map(([type, log]) => storeLog(service, run, type, log, folder, lost)),
   );
@@ -70,7 +80,7 @@ export async function storeArtifacts(
   for (const bucket of ["app-storage", "app-logs"] as const) {
     const gone = earlier.filter((each) => each.output_bucket === bucket)
       .map((each) => each.output_path!)
-      .concat(bucket === "app-logs" ? [...parts, ...earlierParts] : [])
+      .concat(sent[bucket])
       .filter((path) => !kept.has(path));
     await persistently(() => service.remove(bucket, [...new Set(gone)]), lost);
   }

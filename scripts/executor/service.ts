@@ -1,8 +1,8 @@
 /** Everything that an executor asks of Supabase, with the secret key. */
-import { AsyncLocalStorage } from "node:async_hooks";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Database, Json } from "../../supabase/functions/_shared/database.types.ts";
 import { retry } from "./backoff.ts";
+import { fetchWithin, uploading } from "./fetch.ts";
 import type { Lease } from "./heartbeat.ts";
 
 type Tables = Database["public"]["Tables"];
@@ -70,7 +70,7 @@ export class ServiceError extends Error {
   }
 }
 
-/** More than a run's log has parts. */
+/** More than a run's log has parts, and no fewer than it has outputs. */
 const MAX_LISTED = 1000;
 const RPC_TIMEOUT_MS = 30_000;
 const TRANSFER_TIMEOUT_MS = 10 * 60_000;
@@ -88,7 +88,13 @@ export class Service {
     const timeoutMs = Math.min(patienceMs, RPC_TIMEOUT_MS);
     this.#client = createClient<Database>(url, key, {
       auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-      global: { fetch: (input, init) => fetchInTime(input, init, timeoutMs) },
+      global: {
+        fetch: (input, init) => {
+          const url = input instanceof Request ? input.url : String(input);
+          const isTransfer = url.includes("/storage/v1/");
+          return fetchWithin(isTransfer ? TRANSFER_TIMEOUT_MS : timeoutMs, input, init);
+        },
+      },
     });
   }
 
@@ -262,13 +268,18 @@ export class Service {
     if (error) throw storageError(error);
   }
 
-  /** Names of the objects right below the folder, the folder included. */
+  /** Names of the objects below the folder, the folder included. */
   async list(bucket: Bucket, folder: string): Promise<string[]> {
     const { data, error } = await this.#client.storage.from(bucket).list(folder, {
       limit: MAX_LISTED,
     });
     if (error) throw storageError(error);
-    return data.map(({ name }) => `${folder}/${name}`);
+    const names = await Promise.all(data.map(({ name, id }) => {
+      const path = `${folder}/${name}`;
+      // What has no id is a folder.
+      return id === null ? this.list(bucket, path) : [path];
+    }));
+    return names.flat();
   }
 
   async outputs(
@@ -340,22 +351,6 @@ function storageError(error: Error): ServiceError {
   const { status, statusCode } = error as { status?: number; statusCode?: string };
   // The real server answers some errors with 400 and the status that is meant in the body.
   return new ServiceError(`storage: ${error.message}`, Number(statusCode) || status || 0);
-}
-
-/** What breaks off the upload that is being made: the client takes no signal for it. */
-const uploading = new AsyncLocalStorage<AbortSignal>();
-
-function fetchInTime(
-  input: RequestInfo | URL,
-  init: RequestInit = {},
-  timeoutMs: number,
-): Promise<Response> {
-  const url = input instanceof Request ? input.url : String(input);
-  const limit = AbortSignal.timeout(
-    url.includes("/storage/v1/") ? TRANSFER_TIMEOUT_MS : timeoutMs,
-  );
-  const signals = [limit, init.signal, uploading.getStore()].filter((each) => !!each);
-  return fetch(input, { ...init, signal: AbortSignal.any(signals) });
 }
 
 function interval(ms: number): string {
