@@ -39,7 +39,7 @@ export async function executeBuild(
     const reason = signals.stop.aborted ? signals.stop.reason : signals.lost.reason;
     if (reason instanceof LeaseLost) return { kind: "drop" };
     if (reason instanceof ShuttingDown) return { kind: "release" };
-    const error_message = notTheAppsFault("build", error, context.disk.wasFullSince(started));
+    const error_message = notTheAppsFault("build", error, context.disk.wasShortSince(started));
     return {
       kind: "finish",
       finish: { status: "failed", retry: true, error_message },
@@ -61,7 +61,6 @@ async function executeLogged(
   const folder = `app_${build.app_id}/builds/${build.id}`;
   const shipper = LogShipper.whole(context.service, log, `${folder}/build.log`, signals.lost);
   const say = (text: string) => log.append(new TextEncoder().encode(`${storable(text)}\n`));
-  const started = performance.now();
   let finish: BuildFinish;
   try {
     try {
@@ -71,8 +70,7 @@ async function executeLogged(
       if (error instanceof AbortedInstall || signals.stop.aborted || signals.lost.aborted) {
         throw error;
       }
-      const known = (error instanceof AppError || error instanceof ArchiveError) &&
-        !context.disk.wasFullSince(started);
+      const known = error instanceof AppError || error instanceof ArchiveError;
       const message = error instanceof Error ? error.message : String(error);
       await say(known ? message : `Not the app's fault: ${message}`);
       await shipper.close();

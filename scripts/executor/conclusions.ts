@@ -45,11 +45,11 @@ const LIMIT_TEXTS: Record<ExceededLimit, (allowed: number) => string> = {
   disk_writes: (allowed) => `The app wrote more than ${allowed / MIB} MiB to disk.`,
 };
 
-/** What is said of what this host or the server could not do. @param full whether the disk had no room meanwhile */
-export function notTheAppsFault(what: "run" | "build", error: unknown, full: boolean): string {
+/** What is said of what this host or the server could not do. @param short whether its disk had too little room meanwhile */
+export function notTheAppsFault(what: "run" | "build", error: unknown, short: boolean): string {
   const message = error instanceof Error ? error.message : String(error);
   return `The executor could not ${what} the app, which is not the app's fault: ` +
-    (full ? `its disk is full (${message})` : message);
+    (short ? `there was too little room on its disk (${message})` : message);
 }
 
 export const CANCELLED = "Cancelled while it was running.";

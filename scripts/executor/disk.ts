@@ -6,15 +6,15 @@ import { statfsSync } from "node:fs";
 import type { Logger } from "./log.ts";
 
 const MIB = 1024 * 1024;
-/** As good as full: what a program writes at once may not fit. */
-const FULL_BYTES = MIB;
+/** Less is as good as nothing, whatever was asked for. */
+const LEAST_BYTES = MIB;
 const FULL_FILES = 16;
-/** Room comes back as soon as a failed program removes what it wrote, so that a look at its end would be too late. */
+/** Room comes back when a program that failed removes what it wrote: a look at its end would be too late. */
 const LOOK_MS = 100;
 
 export class Disk {
-  #fullAt = -Infinity;
-  #short = false;
+  #shortAt = -Infinity;
+  #told = false;
 
   /** @param reserveBytes what has to be free before more work is begun */
   constructor(readonly path: string, readonly reserveBytes: number, readonly log: Logger) {}
@@ -29,25 +29,28 @@ export class Disk {
   hasRoom(): boolean {
     const free = this.#look();
     const short = free < this.reserveBytes;
-    if (short !== this.#short) {
+    if (short !== this.#told) {
       const about = { work_dir: this.path, free_mb: Math.floor(free / MIB) };
       if (short) this.log.error("disk short of room, nothing is claimed", about);
       else this.log.info("room on the disk again", about);
     }
-    this.#short = short;
+    this.#told = short;
     return !short;
   }
 
-  /** @param started by performance.now() */
-  wasFullSince(started: number): boolean {
+  /**
+   * Whether what failed may have failed for want of room: what is left when a write fails can be more than nothing.
+   * @param started by performance.now()
+   */
+  wasShortSince(started: number): boolean {
     this.#look();
-    return this.#fullAt >= started;
+    return this.#shortAt >= started;
   }
 
   /** Bytes that an ordinary user may still write; none where no more files can be made. */
   #look(): number {
     const free = freeBytes(this.path);
-    if (free < FULL_BYTES) this.#fullAt = performance.now();
+    if (free < Math.max(this.reserveBytes, LEAST_BYTES)) this.#shortAt = performance.now();
     return free;
   }
 }

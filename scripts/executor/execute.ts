@@ -52,13 +52,16 @@ export async function executeRun(
   } catch (error) {
     if (signals.stop.aborted) return conclusionOfAbort(signals.stop.reason);
     if (signals.lost.aborted) return conclusionOfAbort(signals.lost.reason);
-    const full = context.disk.wasFullSince(started);
-    if (error instanceof AppError && !full) {
+    if (error instanceof AppError) {
       return { kind: "finish", finish: { status: "failed", error_message: error.message } };
     }
     return {
       kind: "finish",
-      finish: { status: "failed", retry: true, error_message: notTheAppsFault("run", error, full) },
+      finish: {
+        status: "failed",
+        retry: true,
+        error_message: notTheAppsFault("run", error, context.disk.wasShortSince(started)),
+      },
       infrastructure: error,
     };
   } finally {
@@ -127,13 +130,9 @@ async function execute(
     conclusion.status = "failed";
     conclusion.error_message = `${outputs.resultError}.`;
   }
-  // What an app that fails on a full disk would have done otherwise, nobody knows.
-  if (
-    conclusion.status === "failed" && outcome?.kind !== "limit" &&
-    context.disk.wasFullSince(started)
-  ) {
-    throw new Error(conclusion.error_message);
-  }
+  // What an app does that cannot write, nobody knows. What it did itself, and was refused, is its own.
+  const mayBeTheDisk = outcome?.kind === "exited" && context.disk.wasShortSince(started);
+  if (conclusion.status === "failed" && mayBeTheDisk) throw new Error(conclusion.error_message);
   const parts = shippers.flatMap((shipper) => shipper.parts);
   const stored: StoredPaths = await storeArtifacts(service, run, logs, parts, outputs, lost);
   return {

@@ -50,7 +50,7 @@ export class Executor {
       sandbox: sandbox.name,
     });
     this.#disk = new Disk(workDir, config.minFreeBytes, log);
-    this.#installer = new Installer({ ...config, sandbox, workDir }, log);
+    this.#installer = new Installer({ ...config, sandbox, workDir, disk: this.#disk }, log);
     const hasRoom = () => this.#disk.hasRoom();
     this.#workers = [
       new Worker(

@@ -2,6 +2,7 @@
 import { dirname, join } from "node:path";
 import { foldName } from "../archives/policy.ts";
 import { type AppDefinition, AppError } from "../definition.ts";
+import type { Disk } from "../disk.ts";
 import type { Logger } from "../log.ts";
 import { type LimitBounds, type Limits, limitsOf } from "../sandbox/limits.ts";
 import { outputExcess } from "../sandbox/monitor.ts";
@@ -17,6 +18,7 @@ export interface InstallerOptions {
   sandbox: Sandbox;
   bounds: LimitBounds;
   workDir: string;
+  disk: Disk;
   /** Base address of the registry; undefined: the one that npm on this host uses. */
   registry?: string;
   registryToken?: string;
@@ -57,6 +59,7 @@ export class Installer {
       dirname(dir.output),
       this.log,
     );
+    const started = performance.now();
     let outcome: Outcome;
     try {
       outcome = await this.options.sandbox.run({
@@ -75,6 +78,11 @@ export class Installer {
       }, signal);
     } finally {
       await gateway.close();
+    }
+    if (
+      outcome.kind === "exited" && outcome.code !== 0 && this.options.disk.wasShortSince(started)
+    ) {
+      throw new Error("the app's packages could not be installed");
     }
     refuseFailure(outcome, signal);
     // What a script does last, no watch sees.

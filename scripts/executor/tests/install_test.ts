@@ -11,6 +11,7 @@ import { DEFAULT_BOUNDS } from "../sandbox/limits.ts";
 import { exists } from "../sandbox/paths.ts";
 import { removeTree } from "../sandbox/remove_tree.ts";
 import type { Outcome, Sandbox, SandboxSpec } from "../sandbox/types.ts";
+import { Disk } from "../disk.ts";
 import { makeRunDir, type RunDir } from "../work_dir.ts";
 
 const MANIFEST = { runtime: { backend: { type: "node", dependencies: { left: "^1.0.0" } } } };
@@ -29,10 +30,11 @@ async function withInstaller(work: (install: Install) => Promise<void>): Promise
     run: async (spec) => await act(spec),
     close: () => Promise.resolve(),
   };
-  const installer = new Installer(
-    { sandbox, bounds: DEFAULT_BOUNDS, workDir, registry: "http://127.0.0.1:9/" },
-    createLogger("text", () => {}),
-  );
+  const log = createLogger("text", () => {});
+  const installer = new Installer({
+    ...{ sandbox, bounds: DEFAULT_BOUNDS, workDir, registry: "http://127.0.0.1:9/" },
+    disk: new Disk(workDir, 0, log),
+  }, log);
   const definition = definitionOf(MANIFEST, DEFAULT_BOUNDS);
   const sink = () => Promise.resolve();
   try {

@@ -5,7 +5,7 @@ import { type Entry, gzip, tar } from "./archive_builders.ts";
 export interface Package {
   name: string;
   version: string;
-  files: Record<string, string>;
+  files: Record<string, string | Uint8Array>;
   /** More of its package.json. */
   manifest?: Record<string, unknown>;
 }

@@ -158,9 +158,17 @@ export class World {
     });
   }
 
-  /** @param program another than the executor's own */
-  start(args: string[], env: Record<string, string> = {}, program?: string): ExecutorProcess {
-    const executor = new ExecutorProcess(this.stack, args, env, program);
+  /**
+   * @param program another than the executor's own
+   * @param wrapper a command that is given the executor's as its last arguments
+   */
+  start(
+    args: string[],
+    env: Record<string, string> = {},
+    program?: string,
+    wrapper: string[] = [],
+  ): ExecutorProcess {
+    const executor = new ExecutorProcess(this.stack, args, env, program, wrapper);
     this.#executors.add(executor);
     executor.exited.then(() => this.#executors.delete(executor));
     return executor;
@@ -185,9 +193,11 @@ export class ExecutorProcess {
     args: string[],
     env: Record<string, string>,
     program: string = MAIN,
+    wrapper: string[] = [],
   ) {
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", program, ...args],
+    const [command, ...rest] = [...wrapper, Deno.execPath(), "run", "-A", program, ...args];
+    this.#child = new Deno.Command(command, {
+      args: rest,
       cwd: PROJECT,
       env: { SUPABASE_URL: stack.apiUrl, SUPABASE_SECRET_KEY: stack.secretKey, ...env },
       stdin: "null",
