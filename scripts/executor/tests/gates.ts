@@ -1,8 +1,8 @@
 /** A way to the server on which single calls can be held: before they are passed on, in the middle of their body, or with their answer. */
 
 export interface Hold {
-  /** Whether a call came that is being held. */
-  readonly reached: boolean;
+  /** Set when a call comes that is held from then on. */
+  reached: boolean;
 }
 
 /** What of a call is held: all of it, half of what it sends or is sent, its answer. */
@@ -52,15 +52,12 @@ export function startGates(target: string): Gates {
     hold(call, part) {
       const { promise, reject } = Promise.withResolvers<never>();
       promise.catch(() => {});
-      let reached = false;
       const gate: Gate = {
         call: new RegExp(call),
         part,
-        get reached() {
-          return reached;
-        },
+        reached: false,
         pass() {
-          reached = true;
+          gate.reached = true;
           return promise;
         },
         close: () => reject(new Error("the gates are closed")),
