@@ -35,6 +35,9 @@ export class Executor {
   readonly #installer: Installer;
   readonly #workers: Pick<Worker<Run, Finish>, "run" | "stop" | "stopNow" | "claimed">[];
   readonly #stopping = new AbortController();
+  /** Tells this process from another with the same id. */
+  readonly #session = crypto.randomUUID();
+  #namesake = false;
   #state: "starting" | "working" | "stopping" = "starting";
 
   constructor(
@@ -80,7 +83,8 @@ export class Executor {
 
   /**
    * Works until it is stopped, or until there is nothing left to do in the modes that end.
-   * @throws ConfigError when the server refuses this executor for good, or where it would end for want of room before it began
+   * @throws ConfigError when the server refuses this executor for good, where it would end for want of room before it began, and
+   * after all is done when another was started with its id
    */
   async run(): Promise<void> {
     if (this.config.mode !== "serve" && !this.#disk.hasRoom()) {
@@ -96,6 +100,7 @@ export class Executor {
       this.log,
       this.telemetry,
       (signal) => retireOnce(storage, signal),
+      () => this.#lookForNamesake(),
     ).keep(ended.signal);
     const unwatch = this.#disk.watch();
     try {
@@ -108,6 +113,23 @@ export class Executor {
     this.log.info("executor ended", {
       executed: this.#workers.reduce((sum, worker) => sum + worker.claimed, 0),
     });
+    if (this.#namesake) {
+      throw new ConfigError(`another executor was started with the id ${this.config.id} (--id)`);
+    }
+  }
+
+  /**
+   * Of two with one id the older one ends: the newer one may be there because the older was thought dead, and answers for all that is
+   * held in its name.
+   */
+  async #lookForNamesake(): Promise<number> {
+    const session = await this.service.session();
+    if (typeof session === "string" && session !== this.#session && !this.#namesake) {
+      this.#namesake = true;
+      this.log.error("another executor has this id, stopping", { id: this.config.id });
+      this.stop();
+    }
+    return 0;
   }
 
   /** Claims no more; what is going has the grace period to finish, then it is given back. */
@@ -175,6 +197,7 @@ export class Executor {
             sandbox: this.sandbox.name,
             isolating: this.sandbox.isolating,
             arch: Deno.build.arch,
+            session: this.#session,
           },
           EXECUTOR_VERSION,
         );

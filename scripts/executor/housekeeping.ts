@@ -36,6 +36,8 @@ export class Housekeeping {
     readonly telemetry: Telemetry,
     /** Deletes some of what is older than it is kept; answers how much. */
     retire: (signal: AbortSignal) => Promise<number>,
+    /** Sees to it that nobody else has this executor's id; answers 0. */
+    lookForNamesake: () => Promise<number>,
   ) {
     const reapMs = Math.min(REAP_INTERVAL_MS, leaseMs);
     this.#chores = [
@@ -51,6 +53,7 @@ export class Housekeeping {
         once: () => service.releaseExpiredBuilds(),
         greedy: false,
       },
+      { name: "namesake looked for", intervalMs: reapMs, once: lookForNamesake, greedy: false },
     ];
     if (tickIntervalMs > 0) {
       this.#chores.push({

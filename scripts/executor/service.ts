@@ -107,6 +107,13 @@ export class Service {
     });
   }
 
+  /** The session of who registered last with this executor's id. */
+  async session(): Promise<unknown> {
+    const answer = await this.#client.from("executors").select("session:labels->session")
+      .eq("id", this.executorId).maybeSingle();
+    return check(answer)?.session;
+  }
+
   async claim(maxRuns: number, leaseMs: number): Promise<Run[]> {
     const rows = await this.#rpc("claim_app_runs", {
       executor_id: this.executorId,

@@ -16,6 +16,20 @@ Deno.test("an executor as a service", async (t) => {
 });
 
 const CASES: Record<string, (world: World) => Promise<void>> = {
+  "of two with one id the older one finishes what it holds, and ends": async (world) => {
+    const args = [...FAST, "--id", "twin", "--lease", "2"];
+    const older = await world.executor(args);
+    const app = await world.app({ files: "waits" });
+    const id = await world.request(app, { config: { ms: 2500 } });
+    await world.until(id, "running");
+    const newer = await world.executor(args);
+    assertEquals(await older.exited, 2, older.text);
+    assertStringIncludes(older.text, "another executor was started with the id twin");
+    const run = await world.until(id, "success", "failed");
+    assertEquals([run.status, run.attempt, run.attempt_history], ["success", 1, []]);
+    assertEquals(await newer.kill("SIGTERM"), 0, newer.text);
+  },
+
   "what is older than it is kept goes, rows and objects, where an executor is told to": async (
     world,
   ) => {
