@@ -57,7 +57,9 @@ export class Disk {
 
 function freeBytes(path: string): number {
   try {
-    const { bavail, bsize, files, ffree } = statfsSync(path);
+    const { bavail, blocks, bsize, files, ffree } = statfsSync(path);
+    // Some file systems do not tell.
+    if (blocks === 0) return Infinity;
     // Some file systems make room for files as they go, and count none.
     return files > 0 && ffree < FULL_FILES ? 0 : bavail * bsize;
   } catch {

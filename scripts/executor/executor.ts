@@ -124,7 +124,10 @@ export class Executor {
    */
   async #lookForNamesake(): Promise<number> {
     const session = await this.service.session();
-    if (typeof session === "string" && session !== this.#session && !this.#namesake) {
+    // Who is being stopped may have its successor already.
+    if (
+      typeof session === "string" && session !== this.#session && !this.#stopping.signal.aborted
+    ) {
       this.#namesake = true;
       this.log.error("another executor has this id, stopping", { id: this.config.id });
       this.stop();
