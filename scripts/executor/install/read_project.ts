@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { AppError } from "../definition.ts";
+import { findProgram } from "../sandbox/runtimes.ts";
 import { type Project, readProject, type Wanted } from "./project.ts";
 
 interface Question {
@@ -31,8 +32,15 @@ export async function readProjectApart(
 ): Promise<Project> {
   const question: Question = { appDir, wanted: { packageManager, dependencies }, pnpmVersion };
   const limit = AbortSignal.timeout(SECONDS * 1000);
-  const child = new Deno.Command(Deno.execPath(), {
+  const setpriv = findProgram("setpriv");
+  // With this process, where that can be had: nobody else would end it.
+  const [program, ...first] = [
+    ...(setpriv ? [setpriv, "--pdeathsig", "KILL", "--"] : []),
+    Deno.execPath(),
+  ];
+  const child = new Deno.Command(program, {
     args: [
+      ...first,
       ...["run", "--quiet", "--no-prompt", "--no-lock", "--allow-read", "--allow-env"],
       ...[`--v8-flags=--max-old-space-size=${HEAP_MEGABYTES}`, fileURLToPath(import.meta.url)],
     ],

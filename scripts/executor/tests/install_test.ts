@@ -1,5 +1,6 @@
 /** What an installer makes of what its sandbox did, which is none here: an install of any hostility, at no cost. */
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { assert, assertEquals, assertRejects } from "../../testing/assert.ts";
 import { AppError, definitionOf } from "../definition.ts";
@@ -9,10 +10,12 @@ import { openRegistry } from "../install/registry.ts";
 import { createLogger } from "../log.ts";
 import { DEFAULT_BOUNDS } from "../sandbox/limits.ts";
 import { exists } from "../sandbox/paths.ts";
+import { childrenOf, isDead, kill } from "../sandbox/processes.ts";
 import { removeTree } from "../sandbox/remove_tree.ts";
 import type { Outcome, Sandbox, SandboxSpec } from "../sandbox/types.ts";
 import { Disk } from "../disk.ts";
 import { makeRunDir, type RunDir } from "../work_dir.ts";
+import { eventually } from "./world.ts";
 
 const MANIFEST = { runtime: { backend: { type: "node", dependencies: { left: "^1.0.0" } } } };
 
@@ -264,3 +267,42 @@ Deno.test("an install opens few connections of many, and holds few documents of 
     await Deno.remove(dirname(apart), { recursive: true });
   }
 });
+
+Deno.test("who reads a lockfile ends with the executor", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "stowage " });
+  const wanted = { packageManager: "pnpm", dependencies: {} };
+  const program = `import { readProjectApart } from "./scripts/executor/install/read_project.ts";
+    await readProjectApart(${JSON.stringify(dir)}, ${
+    JSON.stringify(wanted)
+  }, "10.0.0", new AbortController().signal);`;
+  const executor = new Deno.Command(Deno.execPath(), {
+    args: ["eval", program],
+    cwd: fileURLToPath(new URL("../../..", import.meta.url)),
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  try {
+    const reader = await eventually(
+      "a process reads",
+      () => childrenOf(executor.pid).find((pid) => commandOf(pid).startsWith(Deno.execPath())),
+    );
+    // So that it does not come to its end.
+    kill(reader, "SIGSTOP");
+    executor.kill("SIGKILL");
+    await eventually("it is gone", () => isDead(reader) || null).finally(() => {
+      kill(reader, "SIGKILL");
+    });
+  } finally {
+    kill(executor.pid, "SIGKILL");
+    await executor.status;
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+function commandOf(pid: number): string {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/cmdline`);
+  } catch {
+    return "";
+  }
+}
