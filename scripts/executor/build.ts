@@ -8,16 +8,14 @@ import { AbortedInstall, type Installer } from "./install/mod.ts";
 import { LogFile } from "./log_files.ts";
 import { LogShipper } from "./log_shipper.ts";
 import { packTree } from "./pack.ts";
-import type { LimitBounds } from "./sandbox/limits.ts";
 import { type Build, type BuildFinish, persistently, type Service, storable } from "./service.ts";
-import { needsInstall, pullSource, readSource, requireEntrypoint } from "./source.ts";
+import { type Host, needsInstall, pullSource, readSource, requireEntrypoint } from "./source.ts";
 import { makeRunDir, type RunDir } from "./work_dir.ts";
 import { MAX_FILE_BYTES } from "../../supabase/functions/_shared/limits.ts";
 
-export interface BuildContext {
+export interface BuildContext extends Host {
   service: Service;
   installer: Installer;
-  bounds: LimitBounds;
   workDir: string;
   disk: Disk;
 }
@@ -87,13 +85,14 @@ async function executeLogged(
 
 async function execute(
   build: Build,
-  { service, installer, bounds }: BuildContext,
+  context: BuildContext,
   stop: AbortSignal,
   dir: RunDir,
   log: LogFile,
   say: (text: string) => Promise<void>,
 ): Promise<BuildFinish> {
-  const source = await readSource(service, build.app_id, build.build_version, bounds, stop);
+  const { service, installer } = context;
+  const source = await readSource(service, build.app_id, build.build_version, context, stop);
   await say(`Build of ${build.build_version}, attempt ${build.attempt}.`);
   await pullSource(service, source, dir, stop);
   if (needsInstall(source.definition)) {

@@ -1,11 +1,16 @@
 /** What a version's manifest says of how it is run. */
 import type { Json } from "../../supabase/functions/_shared/database.types.ts";
-import { parseGrant } from "./egress/grants.ts";
+import { scopeRefusal } from "../../supabase/functions/_shared/manifest/network_scopes.ts";
+import { shortened } from "../../supabase/functions/_shared/mistakes.ts";
+import { compileRange, satisfies } from "../../supabase/functions/_shared/registry/ranges.ts";
+import { parseVersion } from "../../supabase/functions/_shared/semver.ts";
 import { type LimitBounds, type Limits, limitsOf } from "./sandbox/limits.ts";
-import type { Runtime } from "./sandbox/types.ts";
+import type { Runtime, RuntimeVersions } from "./sandbox/types.ts";
 
 export interface AppDefinition {
   runtime: Runtime;
+  /** Versions of the runtime that the app runs on, as npm reads ranges; undefined where it does not say. */
+  runtimeRange?: string;
   entrypoint: string;
   limits: Limits;
   /** Hosts that the app may reach: scopes of its network permissions. */
@@ -26,6 +31,8 @@ const RUNTIMES = ["node", "deno"];
 /** The permission by which a manifest lets packages run their scripts. */
 const INSTALL_SCRIPTS = { type: "system", scope: "install-scripts" };
 const DEFAULT_ENTRYPOINT = "index.js";
+/** Of what a manifest says, in an error. */
+const MAX_TOLD = 100;
 
 /** @param manifest as stored; a version without one is run as Node's index.js. */
 export function definitionOf(manifest: Json, bounds: LimitBounds): AppDefinition {
@@ -50,6 +57,7 @@ export function definitionOf(manifest: Json, bounds: LimitBounds): AppDefinition
   const permissions = Array.isArray(root.permissions) ? root.permissions.map(object) : [];
   return {
     runtime: type as Runtime,
+    ...(backend.version !== undefined && { runtimeRange: String(backend.version) }),
     entrypoint,
     limits: limitsOf(object(root.config), bounds),
     network: networkOf(permissions),
@@ -63,13 +71,33 @@ export function definitionOf(manifest: Json, bounds: LimitBounds): AppDefinition
   };
 }
 
+const RUNTIME_NAMES = { node: "Node", deno: "Deno" } as const satisfies Record<Runtime, string>;
+
+/** @throws AppError where the app does not run on the version of its runtime that is here */
+export function requireRuntime(
+  { runtime, runtimeRange }: AppDefinition,
+  versions: RuntimeVersions,
+): void {
+  if (runtimeRange === undefined) return;
+  const present = parseVersion(versions[runtime]);
+  const range = compileRange(runtimeRange);
+  if (present && range && satisfies(present, range)) return;
+  const name = RUNTIME_NAMES[runtime];
+  throw new AppError(
+    `The app runs on ${name} ${
+      shortened(runtimeRange, MAX_TOLD)
+    } (runtime.backend.version in its manifest), and this ` +
+      `executor has ${name} ${versions[runtime]}.`,
+  );
+}
+
 /** A scope that opens nothing is refused where the app cannot do without it, and otherwise gives nothing. */
 function networkOf(permissions: Record<string, unknown>[]): string[] {
   return permissions.filter(({ type }) => type === "network").flatMap(({ scope, required }) => {
-    const grant = parseGrant(String(scope));
-    if (typeof grant !== "string") return [String(scope)];
+    const refusal = scopeRefusal(String(scope));
+    if (refusal === null) return [String(scope)];
     if (required === false) return [];
-    throw new AppError(`The app's network permission cannot be given: ${grant}.`);
+    throw new AppError(`The app's network permission cannot be given: ${refusal}.`);
   });
 }
 

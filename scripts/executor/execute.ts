@@ -16,18 +16,23 @@ import { LogFile } from "./log_files.ts";
 import { LogShipper } from "./log_shipper.ts";
 import { collectOutputs, NO_OUTPUTS } from "./outputs.ts";
 import { BUILD_LIMITS } from "./pack.ts";
-import type { LimitBounds } from "./sandbox/limits.ts";
 import { outputExcess } from "./sandbox/monitor.ts";
 import { KillNow, type Outcome, type Sandbox, type SandboxSpec } from "./sandbox/types.ts";
 import { type Finish, persistently, type ReadyBuild, type Run, type Service } from "./service.ts";
-import { needsInstall, pullSource, readSource, requireEntrypoint, type Source } from "./source.ts";
+import {
+  type Host,
+  needsInstall,
+  pullSource,
+  readSource,
+  requireEntrypoint,
+  type Source,
+} from "./source.ts";
 import { makeRunDir, type RunDir } from "./work_dir.ts";
 
-export interface ExecutionContext {
+export interface ExecutionContext extends Host {
   service: Service;
   sandbox: Sandbox;
   installer: Installer;
-  bounds: LimitBounds;
   workDir: string;
   disk: Disk;
 }
@@ -83,7 +88,7 @@ async function execute(
 ): Promise<Finish> {
   const { service } = context;
   const started = performance.now();
-  const source = await readSource(service, run.app_id, run.version, context.bounds, stop);
+  const source = await readSource(service, run.app_id, run.version, context, stop);
   const { definition } = source;
   // Beside the sandbox's own files, which may come to belong to another user.
   const stdout = await LogFile.create(`${dir.config}.stdout`, definition.limits.logBytes);

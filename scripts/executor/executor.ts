@@ -155,6 +155,7 @@ export class Executor {
       sandbox: this.sandbox,
       installer: this.#installer,
       bounds: this.config.bounds,
+      versions: this.sandbox.versions,
       workDir: this.workDir,
       disk: this.#disk,
     };
@@ -176,6 +177,7 @@ export class Executor {
       service,
       installer: this.#installer,
       bounds: this.config.bounds,
+      versions: this.sandbox.versions,
       workDir: this.workDir,
       disk: this.#disk,
     };

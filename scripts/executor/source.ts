@@ -3,8 +3,9 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Json } from "../../supabase/functions/_shared/database.types.ts";
 import { pullApp } from "./app_files.ts";
-import { type AppDefinition, AppError, definitionOf } from "./definition.ts";
+import { type AppDefinition, AppError, definitionOf, requireRuntime } from "./definition.ts";
 import type { LimitBounds } from "./sandbox/limits.ts";
+import type { RuntimeVersions } from "./sandbox/types.ts";
 import { type AppFile, persistently, type Service } from "./service.ts";
 import type { RunDir } from "./work_dir.ts";
 
@@ -17,22 +18,33 @@ export interface Source {
   checksum: string;
 }
 
-/** What a version is made of, without its bytes. */
+/** What this executor has for apps. */
+export interface Host {
+  bounds: LimitBounds;
+  versions: RuntimeVersions;
+}
+
+/**
+ * What a version is made of, without its bytes.
+ * @throws AppError where it cannot be run here
+ */
 export async function readSource(
   service: Service,
   appId: string,
   version: string,
-  bounds: LimitBounds,
+  host: Host,
   signal: AbortSignal,
 ): Promise<Source> {
   const [manifest, files] = await Promise.all([
     persistently(() => service.manifest(appId, version), signal),
     persistently(() => service.files(appId, version), signal),
   ]);
+  const definition = definitionOf(manifest, host.bounds);
+  requireRuntime(definition, host.versions);
   return {
     appId,
     version,
-    definition: definitionOf(manifest, bounds),
+    definition,
     files,
     checksum: sourceChecksum(manifest, files),
   };

@@ -6,9 +6,14 @@
  */
 import { lookup } from "node:dns/promises";
 import { Places } from "./places.ts";
-import { isForeignAddress, parseAddress } from "./addresses.ts";
+import { parseAddress } from "../../../supabase/functions/_shared/addresses.ts";
+import {
+  cleanHost,
+  type Grant,
+} from "../../../supabase/functions/_shared/manifest/network_scopes.ts";
+import { isForeignAddress } from "./addresses.ts";
 import { closeQuietly as close, openGate } from "./gate.ts";
-import { cleanHost, type Grant, isGranted } from "./grants.ts";
+import { isGranted } from "./grants.ts";
 import { type ProxyRequest, readRequest, RefusedRequest } from "./requests.ts";
 
 /** One connection that the app asked for. */

@@ -23,6 +23,7 @@ import { tryOut } from "./try_out.ts";
 import {
   type Availability,
   type Outcome,
+  type RuntimeVersions,
   type Sandbox,
   SandboxError,
   type SandboxSpec,
@@ -44,6 +45,7 @@ const GONE_MS = 15_000;
 export class BubblewrapSandbox implements Sandbox {
   readonly name = "bubblewrap";
   readonly isolating = true;
+  versions: RuntimeVersions = { node: "", deno: "" };
   #groups: ControlGroups | null = null;
   #fixture: Fixture | undefined;
 
@@ -71,7 +73,7 @@ export class BubblewrapSandbox implements Sandbox {
       closeInheritedOnExec();
       await this.#groups?.sweep();
       this.#fixture = await prepareFixture(bwrap, prlimit, this.options);
-      await tryOut(this, this.options.workDir);
+      this.versions = await tryOut(this, this.options.workDir);
     } catch (error) {
       return unavailable(`bubblewrap does not work here: ${(error as Error).message}`);
     }
@@ -79,6 +81,7 @@ export class BubblewrapSandbox implements Sandbox {
       available: true,
       unenforced: this.#unenforced(typeof groups === "string" ? groups : ""),
       details: {
+        ...this.versions,
         memory: this.#groups
           ? `control group v${this.#groups.version}`
           : "watched, and resource limits",

@@ -15,6 +15,7 @@ import { tryOut } from "./try_out.ts";
 import {
   type Availability,
   type Outcome,
+  type RuntimeVersions,
   type Sandbox,
   SandboxError,
   type SandboxSpec,
@@ -42,6 +43,7 @@ const REMOVE_PATIENCE_MS = { going: 30_000, ending: 5000 };
 export class DockerSandbox implements Sandbox {
   readonly name = "docker";
   readonly isolating = true;
+  versions: RuntimeVersions = { node: "", deno: "" };
   #engine: Engine | undefined;
   #image: string | undefined;
   #swept = 0;
@@ -78,11 +80,12 @@ export class DockerSandbox implements Sandbox {
     }
     this.#image = image;
     await sweep(engine);
-    await tryOut(this, this.options.workDir);
+    this.versions = await tryOut(this, this.options.workDir);
     return {
       available: true,
       unenforced: unenforced(info),
       details: {
+        ...this.versions,
         engine: info.ServerVersion,
         image,
         memory: `control group v${info.CgroupVersion ?? "1"}`,

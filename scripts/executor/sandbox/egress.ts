@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseGrant } from "../egress/grants.ts";
+import { parseGrant } from "../../../supabase/functions/_shared/manifest/network_scopes.ts";
 import { type EgressEvent, type EgressOptions, startEgressProxy } from "../egress/proxy.ts";
 import type { Limits } from "./limits.ts";
 import { isolatedArguments } from "./runtimes.ts";

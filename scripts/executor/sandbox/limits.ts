@@ -1,4 +1,5 @@
 /** The limits of an app: what its manifest asks for, within what the operator allows. */
+import { MIN_MEMORY_MEGABYTES } from "../../../supabase/functions/_shared/limits.ts";
 
 const MIB = 1024 * 1024;
 
@@ -47,8 +48,6 @@ export const DEFAULT_BOUNDS: LimitBounds = {
 
 const DEFAULT_TIMEOUT_SECONDS = 300;
 const DEFAULT_MEMORY_MEGABYTES = 512;
-/** A runtime alone takes most of this; less could start nothing. */
-export const MIN_MEMORY_MEGABYTES = 64;
 
 /** The kernel takes no share below a hundredth, and none that small could start a runtime. */
 export const MIN_CPUS = 0.05;

@@ -3,8 +3,12 @@
  * any file that the user can, and one hole in the runtime is enough. It is never chosen by itself.
  */
 import { join } from "node:path";
-import { parseAddress } from "../egress/addresses.ts";
-import { type Grant, parseGrant } from "../egress/grants.ts";
+import process from "node:process";
+import { parseAddress } from "../../../supabase/functions/_shared/addresses.ts";
+import {
+  type Grant,
+  parseGrant,
+} from "../../../supabase/functions/_shared/manifest/network_scopes.ts";
 import { type ControlGroups, findControlGroups } from "./cgroups.ts";
 import { closeInheritedOnExec } from "./descriptors.ts";
 import { sandboxUser } from "./identity.ts";
@@ -49,6 +53,8 @@ const SYSTEM_FACTS = ["cpus", "loadavg", "osRelease", "osUptime", "systemMemoryI
 export class TrustedSandbox implements Sandbox {
   readonly name = "trusted";
   readonly isolating = false;
+  /** What is written for Node runs on Deno, too, which says what version of Node it stands for. */
+  readonly versions = { node: process.versions.node, deno: Deno.version.deno };
   #groups: ControlGroups | null = null;
   #deno: string | undefined;
   #node = "";
@@ -105,6 +111,7 @@ export class TrustedSandbox implements Sandbox {
           : ["An app outlives an executor that is killed (setpriv is not installed)."]),
       ],
       details: {
+        ...this.versions,
         memory: this.#groups
           ? `control group v${this.#groups.version}`
           : linux

@@ -3,6 +3,9 @@ import type { Limits } from "./limits.ts";
 
 export type Runtime = "node" | "deno";
 
+/** Semantic versions of the runtimes as apps find them. */
+export type RuntimeVersions = Record<Runtime, string>;
+
 /** One execution of an app. All paths are the host's; the sandbox decides what the app sees them as. */
 export interface SandboxSpec {
   /** A program of the executor's own, with Node: a sandbox without walls puts none of its own around it. */
@@ -68,6 +71,8 @@ export interface Sandbox {
   readonly name: string;
   /** Whether it holds against an app that means harm. */
   readonly isolating: boolean;
+  /** Of what apps are run by; known once it was checked. */
+  readonly versions: RuntimeVersions;
   /** Tries it on this host. Has to be called, and be available, before `run`. */
   check(): Promise<Availability>;
   /**

@@ -14,6 +14,7 @@ const LONGEST_MS = 40;
 class NoSandbox implements Sandbox {
   readonly name = "none";
   readonly isolating = false;
+  readonly versions = { node: "20.0.0", deno: "2.0.0" };
 
   check() {
     return Promise.resolve({ available: true, unenforced: [], details: {} });

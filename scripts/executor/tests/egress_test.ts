@@ -4,8 +4,15 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "../../testing/assert.ts";
-import { isForeignAddress, isPublicAddress } from "../egress/addresses.ts";
-import { type Grant, isGranted, parseGrant } from "../egress/grants.ts";
+import { isPublicAddress } from "../../../supabase/functions/_shared/addresses.ts";
+import {
+  type Grant,
+  parseGrant,
+  SCOPE_PATTERN,
+  scopeRefusal,
+} from "../../../supabase/functions/_shared/manifest/network_scopes.ts";
+import { isForeignAddress } from "../egress/addresses.ts";
+import { isGranted } from "../egress/grants.ts";
 import { openEgress } from "../sandbox/egress.ts";
 import type { SandboxSpec } from "../sandbox/types.ts";
 import { type EgressEvent, type EgressOptions, startEgressProxy } from "../egress/proxy.ts";
@@ -56,8 +63,18 @@ Deno.test("a permission names hosts and ports, and never all of them", () => {
     "2606:4700::1": { host: "2606:4700::1", subdomains: false, ports: [80, 443] },
     "[2606:4700::1]:853": { host: "2606:4700::1", subdomains: false, ports: [853] },
   };
+  const pattern = new RegExp(SCOPE_PATTERN, "u");
   for (const [scope, grant] of Object.entries(opened)) {
     assertEquals(parseGrant(scope), grant, scope);
+    assertEquals(scopeRefusal(scope), null, scope);
+    assert(pattern.test(scope), `the schema that editors have takes ${scope}`);
+  }
+  const notPublic = ["10.0.0.1", "127.0.0.1:8080", "[::1]:80", "fe80::1", "169.254.169.254"];
+  for (const scope of notPublic) {
+    assertEquals(
+      scopeRefusal(scope),
+      `${JSON.stringify(scope)} is not an address of the public Internet`,
+    );
   }
   const refused = [
     ...["", "*", "*.", "*.com", "*.8.8.8.8", "a.*.com", "*example.com", "example.com:0"],
@@ -65,7 +82,13 @@ Deno.test("a permission names hosts and ports, and never all of them", () => {
     ...["user@example.com", "-a.com", "a..com", "0x7f000001", "2130706433", "127.1", "[::1"],
     "x".repeat(300),
   ];
-  for (const scope of refused) assertEquals(typeof parseGrant(scope), "string", scope);
+  for (const scope of refused) {
+    assertEquals(typeof parseGrant(scope), "string", scope);
+    assertEquals(scopeRefusal(scope), parseGrant(scope), scope);
+  }
+  for (const scope of ["", "*", "*.com", "a.*.com", "http://example.com", "a b", "user@a.com"]) {
+    assert(!pattern.test(scope), `the schema that editors have refuses ${scope}`);
+  }
   const grants = ["api.example.com", "*.wild.example:8443"].map((scope) =>
     parseGrant(scope) as Grant
   );

@@ -1,5 +1,5 @@
 /** Executors as processes on a real stack: what a run goes through, and what happens when something fails. */
-import { assert, assertEquals } from "../../testing/assert.ts";
+import { assert, assertEquals, assertMatch } from "../../testing/assert.ts";
 import { isDead, processTree } from "../sandbox/processes.ts";
 import { type App, eventually, type ExecutorProcess, type Row, World } from "./world.ts";
 import { isRoot } from "./places.ts";
@@ -80,6 +80,18 @@ const CASES: Record<string, (world: World, executor: ExecutorProcess) => Promise
     assertEquals([run.status, run.error_message], ["success", null]);
     const result = (await world.outputs(run.id)).find((each) => each.output_type === "result");
     assertEquals(result?.output_data, { hello: "you" });
+  },
+  "an app for another version of its runtime is not run, and says which there is": async (
+    world,
+  ) => {
+    const app = await world.app({ files: "works", backend: { version: ">=99" } });
+    const run = await finished(world, app);
+    assertEquals([run.status, run.attempt], ["failed", 1]);
+    assertMatch(
+      run.error_message,
+      /^The app runs on Node >=99 \(.*\), and this executor has Node \d+\.\d+\.\d+\.$/,
+    );
+    assertEquals(await world.outputs(run.id), []);
   },
   "a failing app fails, with its code and its log": async (world) => {
     const run = await finished(world, await world.app({ files: "fails" }));

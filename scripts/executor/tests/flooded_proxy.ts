@@ -1,6 +1,6 @@
 /** An egress proxy in a process with few descriptors: prints its path, and ends when its input does. */
 import { join } from "node:path";
-import { parseGrant } from "../egress/grants.ts";
+import { parseGrant } from "../../../supabase/functions/_shared/manifest/network_scopes.ts";
 import { startEgressProxy } from "../egress/proxy.ts";
 
 const folder = await Deno.makeTempDir();

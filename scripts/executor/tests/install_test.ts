@@ -29,6 +29,7 @@ async function withInstaller(work: (install: Install) => Promise<void>): Promise
   const sandbox: Sandbox = {
     name: "none",
     isolating: false,
+    versions: { node: "20.0.0", deno: "2.0.0" },
     check: () => Promise.resolve({ available: true, unenforced: [], details: {} }),
     run: async (spec) => await act(spec),
     close: () => Promise.resolve(),

@@ -1,5 +1,5 @@
 /** Where fixture apps are run: as the user of the tests, and where that is root as an ordinary user as well. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -7,8 +7,12 @@ import { locateRuntimes, runnableByAll } from "../sandbox/runtimes.ts";
 import { type Lab, openLab, type RunOptions, type Settings } from "./run_app.ts";
 
 export const NOBODY = 65534;
-/** What the sandboxes are made of. */
-const PARTS = ["sandbox", "egress", "image", "tests"];
+/** What the sandboxes are made of, in the checkout. */
+const EXECUTOR = "scripts/executor";
+const PARTS = [
+  ...["sandbox", "egress", "image", "tests"].map((part) => `${EXECUTOR}/${part}`),
+  "supabase/functions/_shared",
+];
 
 export interface Place extends Lab {
   name: string;
@@ -39,14 +43,19 @@ export async function placeOfOrdinaryUser(settings: Settings): Promise<Place> {
   const home = join(folder, "home");
   await Deno.mkdir(home);
   await Deno.chown(home, NOBODY, NOBODY);
-  const from = fileURLToPath(new URL("..", import.meta.url));
-  for (const part of PARTS) await copyReadable(join(from, part), join(folder, part));
+  const from = fileURLToPath(new URL("../../..", import.meta.url));
+  for (const part of PARTS) {
+    await copyReadable(join(from, part), join(folder, part));
+    for (let above = dirname(part); above !== "."; above = dirname(above)) {
+      await Deno.chmod(join(folder, above), 0o755);
+    }
+  }
   const runtimes = locateRuntimes();
   if (typeof runtimes === "string") throw new Error(runtimes);
   const deno = await runnableByAll(runtimes.deno, folder);
   const node = await runnableByAll(runtimes.node, folder);
   const child = new Deno.Command(deno, {
-    args: ["run", "-A", "--no-config", "--no-lock", join(folder, "tests/run_app.ts")],
+    args: ["run", "-A", "--no-config", "--no-lock", join(folder, EXECUTOR, "tests/run_app.ts")],
     uid: NOBODY,
     gid: NOBODY,
     cwd: home,

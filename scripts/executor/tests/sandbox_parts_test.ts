@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../testing/assert.ts";
-import { AppError, definitionOf } from "../definition.ts";
+import { AppError, definitionOf, requireRuntime } from "../definition.ts";
 import { ownTemporaryDir } from "../sandbox/bubblewrap.ts";
 import { ownGroups } from "../sandbox/cgroups.ts";
 import { pickUser } from "../sandbox/identity.ts";
@@ -68,6 +68,27 @@ Deno.test("a manifest says what is run; what it cannot say is refused", () => {
   );
 });
 
+Deno.test("an app that does not run on the versions here is refused, and is told what is here", () => {
+  const versions = { node: "20.19.4", deno: "2.9.6" };
+  const refusalOf = (backend: { type?: string; version?: string }) => {
+    const manifest = { runtime: { backend: { type: "node", ...backend } } };
+    const error = caught(() => requireRuntime(definitionOf(manifest, DEFAULT_BOUNDS), versions));
+    assert(error === undefined || error instanceof AppError, String(error));
+    return error?.message;
+  };
+  const taken = [{}, { version: "20" }, { version: ">=18 <21" }, { version: "18 || ^20.19" }, {
+    version: "*",
+  }, { type: "deno", version: "2" }];
+  for (const backend of taken) assertEquals(refusalOf(backend), undefined, JSON.stringify(backend));
+  assertEquals(
+    refusalOf({ version: ">=99" }),
+    "The app runs on Node >=99 (runtime.backend.version in its manifest), and this executor has Node 20.19.4.",
+  );
+  assert(refusalOf({ version: "18" })?.includes("Node 18 "));
+  assert(refusalOf({ type: "deno", version: "20" })?.endsWith("executor has Deno 2.9.6."));
+  assert(refusalOf({ version: "latest" }) !== undefined, "what no manifest says any more");
+});
+
 Deno.test("network permissions open hosts; one that opens nothing is refused where it is required", () => {
   const networkOf = (...permissions: { scope: string; required?: boolean }[]) =>
     definitionOf({
@@ -83,6 +104,7 @@ Deno.test("network permissions open hosts; one that opens nothing is refused whe
     ["a.example", "*.b.example:8443"],
   );
   assertEquals(networkOf({ scope: "*", required: false }), []);
+  assert(caught(() => networkOf({ scope: "10.0.0.1" })) instanceof AppError);
   assert(caught(() => networkOf({ scope: "*" })) instanceof AppError);
 });
 
@@ -163,6 +185,7 @@ function stub(name: string, isolating: boolean, problem?: string): Sandbox {
   return {
     name,
     isolating,
+    versions: { node: "", deno: "" },
     check: () =>
       Promise.resolve({ available: problem === undefined, problem, unenforced: [], details: {} }),
     run: () => Promise.reject(new Error("not run")),

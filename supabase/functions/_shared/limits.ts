@@ -70,6 +70,10 @@ export const MAX_MANIFEST_DEPTH = 24;
 export const MAX_MANIFEST_NODES = 10_000;
 export const MAX_MANIFEST_ALIASES = 32;
 
+/** What a run may have of memory: a runtime alone takes most of the least, and less could start nothing. */
+export const MIN_MEMORY_MEGABYTES = 64;
+export const MAX_MEMORY_MEGABYTES = 16_384;
+
 /** Tokens of YAML, blanks and line ends included, of which the parser makes objects many times their size. */
 export const MAX_YAML_TOKENS = 40_000;
 

@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { assert, assertEquals } from "../../../scripts/testing/assert.ts";
 import { AppError, CATALOGUE, type ErrorCode } from "../_shared/errors.ts";
-import { MAX_DETAIL_LENGTH, MAX_MISTAKE_LENGTH } from "../_shared/limits.ts";
+import { MAX_DETAIL_LENGTH, MAX_MISTAKE_LENGTH, MIN_MEMORY_MEGABYTES } from "../_shared/limits.ts";
 import { manifestJsonSchemaText } from "../_shared/manifest/json_schema.ts";
 import { memoryMegabytes } from "../_shared/manifest/schema.ts";
+import { validateManifest } from "../_shared/manifest/validate.ts";
 import type { Environment } from "../_shared/environment.ts";
 import { mistakesOf } from "../_shared/mistakes.ts";
 import { problemResponse, toAppError } from "../_shared/problem.ts";
@@ -124,6 +125,24 @@ Deno.test("memory limits are megabytes, however they are written", () => {
   const values = [256, "256", "256MB", "256 M", "1GB", "2GiB"].map(memoryMegabytes);
   assertEquals(values, [256, 256, 256, 256, 1024, 2048]);
   assert(Number.isNaN(memoryMegabytes("lots")));
+});
+
+Deno.test("a manifest asks for no less memory than a run has, and is told so once", () => {
+  const errorsOf = (memory_limit: unknown) => {
+    const runtime = { backend: { type: "node", version: ">=20 <23" } };
+    const manifest = { name: "a", version: "1.0.0", type: "backend", runtime };
+    const text = JSON.stringify({ ...manifest, config: { memory_limit } });
+    const result = validateManifest(new TextEncoder().encode(text), "json");
+    return result.valid ? [] : result.errors.map(({ path, message }) => `${path}: ${message}`);
+  };
+  for (const taken of [MIN_MEMORY_MEGABYTES, `${MIN_MEMORY_MEGABYTES}MB`, "16GB"]) {
+    assertEquals(errorsOf(taken), [], String(taken));
+  }
+  for (const refused of [MIN_MEMORY_MEGABYTES - 1, "63MB", "17GB", "9999999MB", "lots", {}]) {
+    assertEquals(errorsOf(refused), [
+      'config.memory_limit: must be megabytes between 64 and 16384, as a number or as text such as "256MB"',
+    ]);
+  }
 });
 
 Deno.test("the copy of the manifest's schema in docs is the one that is served", async () => {

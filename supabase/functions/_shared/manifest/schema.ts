@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { MAX_MEMORY_MEGABYTES, MIN_MEMORY_MEGABYTES } from "../limits.ts";
 import { isSafePath } from "../safe_path.ts";
+import { compileRange } from "../registry/ranges.ts";
 import { MAX_VERSION_LENGTH, SEMVER } from "../semver.ts";
 
 /** Where the manifest of an archive may be, exactly one of them. */
@@ -28,6 +30,15 @@ const version = z.string({
       : undefined,
 }).max(MAX_VERSION_LENGTH).regex(SEMVER, "must be a semantic version such as 1.4.0");
 
+/** As npm reads them, whatever runs the app. */
+const runtimeRange = z.string({
+  error: (issue) =>
+    typeof issue.input === "number" ? "must be text: put the version in quotes" : undefined,
+}).min(1).max(128).refine(
+  (text) => compileRange(text) !== null,
+  "must be a version of the runtime, or a range of them as npm reads it, such as 22 or >=20 <23",
+);
+
 /** A version or range in a registry. Nothing that reads a path, a URL or a repository. */
 const range = z.string({
   error: (issue) =>
@@ -43,27 +54,31 @@ const packageName = z.string().max(214).regex(
 );
 
 const MEMORY_ERROR =
-  'must be megabytes between 16 and 16384, as a number or as text such as "256MB"';
+  `must be megabytes between ${MIN_MEMORY_MEGABYTES} and ${MAX_MEMORY_MEGABYTES}, as a number or as text such as "256MB"`;
+const MEMORY_TEXT = /^([0-9]{1,6}) ?(M|MB|MiB|G|GB|GiB)?$/;
 
 /** Megabytes of `256`, `"256MB"`, `"256M"`, `"1GB"`; NaN if it is none of these. */
 export function memoryMegabytes(value: number | string): number {
   if (typeof value === "number") return value;
-  const match = /^([0-9]{1,6}) ?(M|MB|MiB|G|GB|GiB)?$/.exec(value);
+  const match = MEMORY_TEXT.exec(value);
   if (!match) return NaN;
   return Number(match[1]) * (match[2]?.startsWith("G") ? 1024 : 1);
 }
 
 const memory = z.union([
-  z.int({ error: MEMORY_ERROR }).min(16, MEMORY_ERROR).max(16384, MEMORY_ERROR),
-  z.string().regex(/^[0-9]{1,6} ?(M|MB|MiB|G|GB|GiB)?$/, MEMORY_ERROR).refine((text) => {
+  z.int({ error: MEMORY_ERROR }).min(MIN_MEMORY_MEGABYTES, MEMORY_ERROR)
+    .max(MAX_MEMORY_MEGABYTES, MEMORY_ERROR),
+  z.string().regex(MEMORY_TEXT, { error: MEMORY_ERROR, abort: true }).refine((text) => {
     const megabytes = memoryMegabytes(text);
-    return megabytes >= 16 && megabytes <= 16384;
+    return megabytes >= MIN_MEMORY_MEGABYTES && megabytes <= MAX_MEMORY_MEGABYTES;
   }, MEMORY_ERROR),
 ], { error: MEMORY_ERROR });
 
 const backend = z.strictObject({
   type: z.enum(["node", "deno"]).describe("What runs the entrypoint."),
-  version: range.optional().describe("Version of the runtime, such as 22."),
+  version: runtimeRange.optional().describe(
+    "Versions of the runtime that the app runs on, as npm reads ranges: 22, >=20, 20 || 22. Where there is another, it is not run.",
+  ),
   entrypoint: relativePath.default("index.js").describe("File in the archive that a run starts."),
   package_manager: z.enum(["pnpm", "npm"]).default("pnpm"),
   dependencies: z.record(packageName, range).optional().describe(
@@ -87,14 +102,18 @@ const frontend = z.strictObject({
 
 const permission = z.strictObject({
   type: z.enum(PERMISSION_TYPES),
-  scope: line(500).describe("What the permission is for, such as a host for network."),
+  scope: line(500).describe(
+    "What the permission is for; for network host, host:port, *.domain or a public address.",
+  ),
   required: z.boolean().default(true).describe("Whether the app is of no use without it."),
   description: line(2000).optional().describe("Why the app asks for it."),
 });
 
 const config = z.strictObject({
   timeout: z.number().positive().max(86_400).optional().describe("Seconds that a run may take."),
-  memory_limit: memory.optional().describe('Megabytes, as a number or as text such as "256MB".'),
+  memory_limit: memory.optional().describe(
+    'Megabytes, at least 64, as a number or as text such as "256MB".',
+  ),
   cpu_limit: z.number().positive().max(64).optional().describe("Processor cores, such as 0.5."),
 });
 

@@ -2,6 +2,7 @@ import type { Mistake } from "../errors.ts";
 import { findUnstorable } from "../json_values.ts";
 import { MAX_REPORTED_ERRORS } from "../limits.ts";
 import { mistake, mistakesOf } from "../mistakes.ts";
+import { scopeRefusal } from "./network_scopes.ts";
 import { type Manifest, manifestSchema } from "./schema.ts";
 import { type ManifestFormat, type ParsedText, parseText } from "./text.ts";
 
@@ -27,6 +28,7 @@ export function validateManifest(bytes: Uint8Array, format: ManifestFormat): Man
   const found = [
     ...(result.success ? [] : mistakesOf(result.error.issues)),
     ...missingRuntimes(value),
+    ...unusableScopes(value),
     ...twins(value),
     ...(result.success ? unstorable(value) : []),
   ];
@@ -49,11 +51,20 @@ function missingRuntimes(value: unknown): Found[] {
     });
 }
 
+/** What no executor opens. An empty scope, or one that is no text, is a mistake by the schema. */
+function unusableScopes(value: unknown): Found[] {
+  return permissionsOf(value).flatMap((permission, index) => {
+    const scope = property(permission, "scope");
+    if (property(permission, "type") !== "network" || typeof scope !== "string") return [];
+    const refusal = scope.trim() === "" ? null : scopeRefusal(scope);
+    const at = ["permissions", index, "scope"];
+    return refusal === null ? [] : [{ ...mistake("invalid_scope", at, `${refusal}.`), at }];
+  });
+}
+
 function twins(value: unknown): Found[] {
-  const permissions = property(value, "permissions");
-  if (!Array.isArray(permissions)) return [];
   const seen = new Set<string>();
-  return permissions.flatMap((permission, index) => {
+  return permissionsOf(value).flatMap((permission, index) => {
     const [type, scope] = [property(permission, "type"), property(permission, "scope")];
     if (typeof type !== "string" || typeof scope !== "string") return [];
     const key = `${type} ${scope.trim()}`;
@@ -67,6 +78,11 @@ function twins(value: unknown): Found[] {
       at,
     }];
   });
+}
+
+function permissionsOf(value: unknown): unknown[] {
+  const permissions = property(value, "permissions");
+  return Array.isArray(permissions) ? permissions : [];
 }
 
 /** Escapes may say what the text itself may not contain, and what no database keeps. */
