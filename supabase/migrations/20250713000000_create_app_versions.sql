@@ -6,6 +6,7 @@ create table public.app_versions (
   version text not null constraint app_versions_version_semver check (private.is_semver(version)),
   version_key text collate "C" not null generated always as (private.semver_key(version)) stored,
   manifest jsonb constraint app_versions_manifest_object check (private.is_object(manifest)),
+  has_backend boolean not null generated always as (coalesce(manifest -> 'runtime' ? 'backend', true)) stored,
   status text not null default 'draft'
     constraint app_versions_status check (status in ('draft', 'published', 'deprecated', 'archived')),
   status_reason text constraint app_versions_status_reason_length check (length(status_reason) <= 1000),
@@ -22,6 +23,8 @@ create table public.app_versions (
 comment on table public.app_versions is 'Versions of apps: draft, then published, deprecated, archived.';
 comment on column public.app_versions.version_key is 'Sorts by semantic-version precedence: order by version_key desc is newest first.';
 comment on column public.app_versions.manifest is 'The validated manifest, as the uploads function stored it.';
+comment on column public.app_versions.has_backend is
+  'Whether there is something to run. False where the manifest says what the version consists of, and that is a frontend alone.';
 comment on column public.app_versions.status_reason is 'Why it was deprecated or archived, for those who run it.';
 
 create index app_versions_newest_idx on public.app_versions (app_id, version_key desc) where status = 'published';

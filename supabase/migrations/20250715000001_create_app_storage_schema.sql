@@ -585,6 +585,40 @@ comment on function private.require_runnable_app is
   'The app runs for the company until the transaction ends, or SW040. With p_may_wait false it raises 55P03 while somebody '
   'changes the app: for callers who hold what that change needs.';
 
+create function private.refuse_frontend(p_version text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform private.raise_error('SW040',
+    format('Version %s has no backend: its files are for browsers, and there is nothing to run.', p_version), 'version');
+end;
+$$;
+comment on function private.refuse_frontend is 'What is said where a version is to be run that has nothing to run: SW040 (version).';
+
+create function private.require_backend(p_app_id uuid, p_version text default null)
+returns void
+language plpgsql
+security definer -- an app's versions, whatever the caller sees
+set search_path = ''
+as $$
+declare
+  version_without text;
+begin
+  select v.version into version_without from (
+    select version, has_backend from public.app_versions
+    where app_id = p_app_id and (version = p_version or (p_version is null and status = 'published'))
+    order by version_key desc limit 1) v
+  where not v.has_backend;
+  if found then
+    perform private.refuse_frontend(version_without);
+  end if;
+end;
+$$;
+comment on function private.require_backend is
+  'The version, or without one the newest published, has something to run, or SW040. Where there is none yet, nothing is said.';
+
 create function private.resolve_run_version(p_app_id uuid, p_company_id uuid, p_version text, p_run_type text)
 returns text
 language plpgsql
@@ -594,23 +628,31 @@ as $$
 declare
   found_version text;
   found_status text;
+  found_backend boolean;
 begin
   -- A tick holds the schedule, which is switched off along with the app.
   perform private.require_runnable_app(p_app_id, p_company_id, p_run_type is distinct from 'cron');
   if p_version is null then
-    select v.version into found_version from public.app_versions v
+    select v.version, v.has_backend into found_version, found_backend from public.app_versions v
     where v.app_id = p_app_id and v.status = 'published'
     order by v.version_key desc limit 1;
     if not found then
       perform private.raise_error('SW040', 'The app has no published version.', 'version');
     end if;
+    if not found_backend then
+      perform private.refuse_frontend(found_version);
+    end if;
     return found_version;
   end if;
-  select v.status into found_status from public.app_versions v where v.app_id = p_app_id and v.version = p_version;
+  select v.status, v.has_backend into found_status, found_backend
+  from public.app_versions v where v.app_id = p_app_id and v.version = p_version;
   if found_status in ('published', 'deprecated')
     or (found_status = 'draft' and p_run_type = 'test' and exists (
       select from public.applications where id = p_app_id and publisher_company_id = p_company_id))
   then
+    if not found_backend then
+      perform private.refuse_frontend(p_version);
+    end if;
     return p_version;
   end if;
   perform private.raise_error('SW040', format('The app has no released version %s.', private.shortened(p_version)), 'version');
@@ -730,6 +772,7 @@ set search_path = ''
 as $$
 begin
   perform private.require_runnable_app(new.app_id, new.company_id);
+  perform private.require_backend(new.app_id);
   return new;
 end;
 $$;

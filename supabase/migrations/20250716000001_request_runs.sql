@@ -116,7 +116,7 @@ begin
   -- That is one statement each; whatever else there is, the functions below know.
   if p_version is null and p_run_type <> 'cron' then
     select (
-      select v.version from public.app_versions v
+      select case when v.has_backend then v.version end from public.app_versions v
       where v.app_id = p_app_id and v.status = 'published' order by v.version_key desc limit 1)
     into run_version
     from public.applications a join public.app_assignments s on s.app_id = a.id
@@ -192,12 +192,15 @@ set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
+  inputs constant text[] := array['app_id', 'company_id', 'version', 'run_type', 'config', 'priority', 'run_after',
+    'idempotency_key', 'max_attempts', 'retry_failures'];
   defaults constant private.run_request := (null, null, null, 'manual', '{}', 0, now(), null, 3, false);
   requests private.run_request[];
   request private.run_request;
   is_service constant boolean := private.is_service();
   companies constant uuid[] := case when not is_service then private.my_company_ids() end;
   broken record;
+  wrong_place text;
   company record;
   run public.app_runs;
   any_is_new boolean := false;
@@ -220,6 +223,8 @@ begin
   -- One look at all of them, for what any of them breaks.
   select
     bool_or(r.idempotency_key is not null) as has_keys,
+    (select bool_or(one - inputs <> '{}') from jsonb_array_elements(p_runs) one) as unknown_input,
+    bool_or(r.app_id is null or r.company_id is null) as incomplete,
     bool_or(not is_service and (r.company_id is null or r.company_id <> all (companies))) as company_id,
     bool_or(not is_service and coalesce(r.run_type not in ('manual', 'test'), true)) as users_run_type,
     bool_or(coalesce(jsonb_typeof(r.config) <> 'object', true)) as config,
@@ -230,6 +235,22 @@ begin
     bool_or(pg_column_size(r.config) > 524288) as config_size
   into broken
   from unnest(requests) r;
+
+  if broken.unknown_input then
+    select format('runs[%s].%s', each.place - 1, private.shortened(name)) into wrong_place
+    from jsonb_array_elements(p_runs) with ordinality as each (request, place), jsonb_object_keys(each.request - inputs) name
+    order by each.place limit 1;
+    perform private.raise_error('SW001',
+      format('%s is not an input. There are %s.', wrong_place, array_to_string(inputs, ', ')), wrong_place);
+  end if;
+  if broken.incomplete then
+    select format('runs[%s].%s', each.place - 1, case when each.app_id is null then 'app_id' else 'company_id' end) into wrong_place
+    from unnest(requests) with ordinality as each (
+      app_id, company_id, version, run_type, config, priority, run_after, idempotency_key, max_attempts, retry_failures, place)
+    where each.app_id is null or each.company_id is null
+    order by each.place limit 1;
+    perform private.raise_error('SW001', format('%s is required.', wrong_place), wrong_place);
+  end if;
 
   -- One with a key is either new or not: that is asked one by one. The header's key is that of the call, not of each run.
   if broken.has_keys then
@@ -326,7 +347,8 @@ end;
 $$;
 comment on function public.request_app_runs is
   'Asks for many runs at once: an array of objects with the inputs of request_app_run, and retry_failures. Answers their '
-  'ids in the same order. All or none: an error, as request_app_run has them, or SW001 (runs), concerns the whole.';
+  'ids in the same order. All or none: an error, as request_app_run has them, or SW001 (runs), concerns the whole. What is '
+  'no input, or is missing, is named with its place: SW001 (runs[1].company_id).';
 
 grant execute on function
   private.request_app_run(uuid, uuid, text, text, jsonb, integer, timestamptz, text, integer, boolean, uuid, boolean),

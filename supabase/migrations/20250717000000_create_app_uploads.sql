@@ -128,6 +128,7 @@ declare
   upload public.app_uploads;
   version_status text;
   target_path text := 'app_' || p_app_id || '/' || p_version || '/' || p_file_name;
+  size_limit bigint;
   replaced bigint;
 begin
   select * into app from public.applications where id = p_app_id;
@@ -161,8 +162,11 @@ begin
   if coalesce(p_file_size, 0) < 1 then
     perform private.raise_error('SW001', 'file_size must be at least 1 byte.', 'file_size');
   end if;
-  if p_file_size > (select file_size_limit from storage.buckets where id = 'app-storage') then
-    perform private.raise_error('SW034', 'file_size is more than app-storage takes.', 'file_size');
+  select file_size_limit into size_limit from storage.buckets where id = 'app-storage';
+  if p_file_size > size_limit then
+    perform private.raise_error('SW034',
+      format('file_size is more than the %s bytes (%s) that app-storage takes.', size_limit, pg_size_pretty(size_limit)),
+      'file_size');
   end if;
   if not coalesce(p_checksum ~ '^sha256:[0-9a-f]{64}$', false) then
     perform private.raise_error('SW001', 'checksum must be sha256: and 64 lower-case hexadecimal digits.', 'checksum');

@@ -125,6 +125,7 @@ begin
   ) then
     perform private.raise_error('SW040', format('The app has no released version %s.', private.shortened(new.version)), 'version');
   end if;
+  perform private.require_backend(new.app_id, new.version);
   return new;
 end;
 $$;

@@ -825,6 +825,7 @@ export type Database = {
           "app_id": string;
           "created_at": string;
           "created_by": string | null;
+          "has_backend": boolean;
           "manifest": Json | null;
           "published_at": string | null;
           "published_by": string | null;
@@ -839,6 +840,7 @@ export type Database = {
           "app_id": string;
           "created_at"?: string;
           "created_by"?: string | null;
+          "has_backend"?: never;
           "manifest"?: Json | null;
           "published_at"?: string | null;
           "published_by"?: string | null;
@@ -852,6 +854,7 @@ export type Database = {
           "app_id"?: string;
           "created_at"?: string;
           "created_by"?: string | null;
+          "has_backend"?: never;
           "manifest"?: Json | null;
           "published_at"?: string | null;
           "published_by"?: string | null;

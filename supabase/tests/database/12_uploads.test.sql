@@ -59,7 +59,7 @@ from (values
   ('{"content_type": null}', 'SW001', 'content_type is not one that app-storage takes.'),
   ('{"file_size": 0}', 'SW001', 'file_size must be at least 1 byte.'), ('{"file_size": -1}', 'SW001', 'file_size must be at least 1 byte.'),
   ('{"file_size": null}', 'SW001', 'file_size must be at least 1 byte.'),
-  ('{"file_size": 104857601}', 'SW034', 'file_size is more than app-storage takes.'),
+  ('{"file_size": 104857601}', 'SW034', 'file_size is more than the 104857600 bytes (100 MB) that app-storage takes.'),
   ('{"checksum": "sha256:0"}', 'SW001', 'checksum must be sha256: and 64 lower-case hexadecimal digits.'),
   ('{"checksum": null}', 'SW001', 'checksum must be sha256: and 64 lower-case hexadecimal digits.'),
   ('{"version": "1.0.0"}', 'SW020', 'Version 1.0.0 is published: its files cannot change. Upload a new version.'),

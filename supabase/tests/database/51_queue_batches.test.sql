@@ -3,7 +3,7 @@
 begin;
 \ir tests.inc
 \ir queue.inc
-select plan(48);
+select plan(56);
 
 select ok(pg_temp.queue_is_in_step(), 'the world''s runs are in step');
 
@@ -42,6 +42,26 @@ from (values
 select pg_temp.refuses('customer member', $$ select request_app_runs('[
   {"app_id": "{private app}", "company_id": "{customer company}"}, {"app_id": "{unassigned app}", "company_id": "{customer company}"}]') $$,
   'SW040', 'The app is not active, or it is not assigned to this company.', 'cannot slip in an app that is not assigned', 'app_id');
+select pg_temp.refuses('customer member', format($$ select request_app_runs(
+    '[{"app_id": "{private app}", "company_id": "{customer company}"%s}, {%s}, {"nothing": 1}]') $$, first, second), 'SW001', message,
+  'cannot ask with ' || what, field)
+from (values
+  (', "prio": 1', '"app_id": null', 'runs[0].prio is not an input. There are app_id, company_id, version, run_type, config, priority, '
+    'run_after, idempotency_key, max_attempts, retry_failures.', 'what is no input', 'runs[0].prio'),
+  (', "idempotency_key": "new"', '"a b": 1', 'runs[1].a b is not an input. There are app_id, company_id, version, run_type, config, '
+    'priority, run_after, idempotency_key, max_attempts, retry_failures.', 'what is no input beside a key', 'runs[1].a b')
+) bad (first, second, message, what, field);
+select pg_temp.refuses(actor, format($$ select request_app_runs(
+    '[{"app_id": "{private app}", "company_id": "{customer company}"%s}, {%s}]') $$, first, second), 'SW001', field || ' is required.',
+  'cannot leave it out', field)
+from (values
+  ('customer member', '', '"app_id": "{private app}"', 'runs[1].company_id'),
+  ('service', '', '"app_id": "{private app}"', 'runs[1].company_id'),
+  ('customer member', ', "idempotency_key": "new"', '"app_id": "{private app}", "company_id": null', 'runs[1].company_id'),
+  ('customer member', '', '"company_id": "{customer company}"', 'runs[1].app_id'),
+  ('customer member', '', '', 'runs[1].app_id'),
+  ('outsider', '', '"app_id": "{private app}"', 'runs[1].company_id')
+) bad (actor, first, second, field);
 select is((select count(*) from app_runs where created_at = now() and status = 'pending' and config = '{}' and max_attempts = 3
   and run_type = 'manual' and id not in (select run_id from batch) and run_after = now()), 0::bigint, 'a refused call leaves nothing');
 select pg_temp.answers('customer member', $$
