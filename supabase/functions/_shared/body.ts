@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { AppError } from "./errors.ts";
+import { AppError, type Mistake } from "./errors.ts";
 import { findUnstorable } from "./json_values.ts";
 import { BODY_DEADLINE_MS, MAX_JSON_BODY_BYTES, MAX_REPORTED_ERRORS } from "./limits.ts";
 import { normalizeMediaType } from "./media_types.ts";
@@ -70,11 +70,16 @@ function parseJson(bytes: Uint8Array): unknown {
   const wrong = findUnstorable(value);
   if (wrong) {
     const { at: _, ...mistake } = wrong;
-    throw new AppError("invalid_request", `${mistake.path}: ${mistake.message}`, {
+    throw new AppError("invalid_request", told(mistake), {
       errors: [mistake],
     });
   }
   return value;
+}
+
+/** One mistake in a sentence; what concerns the whole has no path. */
+function told({ path, message }: Mistake): string {
+  return path === "" ? message : `${path}: ${message}`;
 }
 
 /** Checks a value of a request against a schema. */
@@ -86,7 +91,7 @@ export function parseInput<T>(value: unknown, schema: z.ZodType<T>): T {
     .map(({ at: _, ...mistake }) => mistake);
   throw new AppError(
     "invalid_request",
-    errors.map(({ path, message }) => `${path}: ${message}`).join(" "),
+    errors.map(told).join("; "),
     { errors },
   );
 }

@@ -43,7 +43,7 @@ export async function identify(
   });
   if (error) {
     if (error.status >= 500) throw new AppError("unavailable", undefined, { cause: error });
-    throw unauthenticated(error);
+    throw unauthenticated(error, [token, apikey].some((key) => key !== null && !isPublicKey(key)));
   }
   if (data.authMode === "secret") return service(environment, fetch);
   return {
@@ -78,11 +78,24 @@ export function fetching(fetch?: Fetch) {
   return fetch ? { global: { fetch }, db: { retry: false } } : {};
 }
 
-function unauthenticated(cause?: unknown): AppError {
-  return new AppError("unauthenticated", undefined, {
+/** @param isRefused whether something was sent that should say who calls */
+function unauthenticated(cause: unknown, isRefused: boolean): AppError {
+  const detail = "The token or key is not valid here, or it has expired.";
+  return new AppError("unauthenticated", isRefused ? detail : undefined, {
     cause,
-    headers: { "www-authenticate": "Bearer" },
+    headers: { "www-authenticate": isRefused ? 'Bearer error="invalid_token"' : "Bearer" },
   });
+}
+
+/** Names the project and nobody in it: a publishable key, or the legacy anon key. */
+export function isPublicKey(key: string): boolean {
+  if (key.startsWith("sb_publishable_")) return true;
+  try {
+    const payload = key.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    return JSON.parse(atob(payload)).role === "anon";
+  } catch {
+    return false;
+  }
 }
 
 /** Tokens signed with the project's shared secret carry no key id: only Auth itself can verify those. */
@@ -96,7 +109,7 @@ async function legacyUser(
   if (error && (error.status === undefined || error.status >= 500 || error.status === 0)) {
     throw new AppError("unavailable", undefined, { cause: error });
   }
-  if (error) throw unauthenticated(error);
+  if (error) throw unauthenticated(error, !isPublicKey(token));
   return { kind: "user", id: data.user.id, client };
 }
 

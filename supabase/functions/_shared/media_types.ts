@@ -34,6 +34,28 @@ export function normalizeMediaType(value: string): string {
   return Object.hasOwn(ALIASES, bare) ? ALIASES[bare] : bare;
 }
 
+const EXTENSIONS: Record<string, AppStorageType> = {
+  json: "application/json",
+  js: "text/javascript",
+  mjs: "text/javascript",
+  html: "text/html",
+  css: "text/css",
+  zip: "application/zip",
+  tar: "application/x-tar",
+  gz: "application/gzip",
+  tgz: "application/gzip",
+  png: "image/png",
+  jpg: "image/jpeg",
+  jpeg: "image/jpeg",
+  svg: "image/svg+xml",
+};
+
+/** The media type that a file's name says, and octets for what it does not say. */
+export function mediaTypeOfName(name: string): AppStorageType {
+  const extension = /\.([a-z]+)$/i.exec(name)?.[1].toLowerCase() ?? "";
+  return Object.hasOwn(EXTENSIONS, extension) ? EXTENSIONS[extension] : "application/octet-stream";
+}
+
 export function isAppStorageType(value: string): value is AppStorageType {
   return (APP_STORAGE_TYPES as readonly string[]).includes(value);
 }

@@ -1,8 +1,55 @@
-import type { z } from "zod";
+import { z } from "zod";
 import type { Mistake } from "./errors.ts";
 import { MAX_MISTAKE_LENGTH } from "./limits.ts";
 
 type Path = ReadonlyArray<PropertyKey>;
+
+const KINDS: Record<string, string> = {
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "an object",
+  record: "an object",
+};
+const COUNTED: Record<string, [one: string, several: string]> = {
+  string: ["character", "characters"],
+  array: ["entry", "entries"],
+};
+
+/** What is wrong in the words of this API, where a schema has none of its own: zod's are made for programmers. */
+const inOurWords: z.core.$ZodErrorMap = (issue) => {
+  switch (issue.code) {
+    case "invalid_type":
+      return Object.hasOwn(KINDS, issue.expected) ? `must be ${KINDS[issue.expected]}` : undefined;
+    case "invalid_value":
+      return `must be ${issue.values.length > 1 ? "one of " : ""}${issue.values.join(", ")}`;
+    case "too_big":
+      return bounded(
+        issue.origin,
+        issue.inclusive === false ? "less than" : "at most",
+        issue.maximum,
+      );
+    case "too_small":
+      return bounded(
+        issue.origin,
+        issue.inclusive === false ? "more than" : "at least",
+        issue.minimum,
+      );
+    case "invalid_union":
+      return "is not of a form that is taken here";
+    default:
+      return undefined;
+  }
+};
+z.config({ customError: inOurWords });
+
+function bounded(origin: string, bound: string, limit: number | bigint): string {
+  return Object.hasOwn(COUNTED, origin)
+    ? `must have ${bound} ${limit} ${COUNTED[origin][Number(limit) === 1 ? 0 : 1]}`
+    : `must be ${bound} ${limit}`;
+}
 
 /** `["permissions", 0, "scope"]` as `permissions[0].scope`. */
 export function dotted(path: Path): string {

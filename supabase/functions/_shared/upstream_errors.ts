@@ -69,13 +69,18 @@ const FOREIGN: Record<string, ErrorCode> = {
 /**
  * An error of the Data API as one of the catalogue. Messages of our own errors are meant for callers; all others stay
  * in `cause`, since they may name what the caller must not know of.
+ * @param names what the caller knows an input of the database by, where that is not the same
  */
-export function fromDatabase(error: PostgrestError): AppError {
+export function fromDatabase(
+  error: PostgrestError,
+  names: Readonly<Record<string, string>> = {},
+): AppError {
   const own = Object.hasOwn(OWN, error.code) ? OWN[error.code] : undefined;
   // What is hidden and what is missing must look alike, whatever the message says.
   if (own === "not_found") return new AppError("not_found", undefined, { cause: error });
   if (own) {
-    const field = fieldOf(error.details);
+    const told = fieldOf(error.details);
+    const field = told !== undefined && Object.hasOwn(names, told) ? names[told] : told;
     return new AppError(own, error.message, {
       cause: error,
       ...(field &&

@@ -1,5 +1,5 @@
 import { createContextClient, extractCredentials } from "@supabase/server/core";
-import { type Caller, type Client, fetching, identify } from "./caller.ts";
+import { type Caller, type Client, fetching, identify, isPublicKey } from "./caller.ts";
 import type { Database } from "./database.types.ts";
 import type { Environment } from "./environment.ts";
 
@@ -29,14 +29,4 @@ export async function identifyVisitor(
 export function isAnonymous(request: Request): boolean {
   const { token, apikey } = extractCredentials(request);
   return [token, apikey].every((key) => key === null || isPublicKey(key));
-}
-
-function isPublicKey(key: string): boolean {
-  if (key.startsWith("sb_publishable_")) return true;
-  try {
-    const payload = key.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-    return JSON.parse(atob(payload)).role === "anon";
-  } catch {
-    return false;
-  }
 }

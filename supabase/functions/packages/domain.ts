@@ -10,6 +10,11 @@ export function packageNotFound(): AppError {
   return new AppError("package_not_found", "Package not found");
 }
 
+/** For whoever reads the package. Drafts that they do not read are no versions either. */
+export function versionNotFound(): AppError {
+  return new AppError("package_not_found", "Package not found: it has no such version.");
+}
+
 /** A path's version: exact, `latest`, or a range. */
 export type Wanted = { kind: "exact" | "latest" | "range"; text: string };
 
@@ -34,7 +39,7 @@ export function chooseVersion(record: PackageRecord, wanted: Wanted): VersionSum
     : wanted.kind === "exact"
     ? record.versions.find(({ version }) => version === wanted.text)
     : highest(record, wanted.text);
-  if (!found) throw packageNotFound();
+  if (!found) throw versionNotFound();
   return found;
 }
 

@@ -3,7 +3,7 @@ import type { Cache } from "../_shared/cache/cache.ts";
 import { AppError } from "../_shared/errors.ts";
 import { type ObjectStore, readContent, sha256 } from "../_shared/registry/content.ts";
 import { packageId, type PackageName } from "../_shared/registry/names.ts";
-import { chooseVersion, packageNotFound, type Wanted } from "./domain.ts";
+import { chooseVersion, packageNotFound, versionNotFound, type Wanted } from "./domain.ts";
 import type { PackageRecord, ReadStore, VersionRecord, VersionSummary } from "./store.ts";
 
 export const METADATA_SECONDS = 300;
@@ -73,7 +73,11 @@ export async function findVersion(
     await cache.invalidate(id);
     [value, hit] = [(await load()).value, false];
   }
-  if (!value) throw packageNotFound();
+  if (!value) {
+    // Whoever does not read the package is told nothing of its versions.
+    await findPackage(name, reader, cache);
+    throw versionNotFound();
+  }
   return { record: value, hit };
 }
 

@@ -34,7 +34,7 @@ const page = {
 const searchSchema = z.strictObject({
   q: z.string().max(200).default(""),
   namespace: name.optional(),
-  kind: z.string().max(63).optional(),
+  kind: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, "must be a lower-case word").optional(),
   ...page,
 });
 

@@ -14,6 +14,8 @@ const PROTECTED = [
   ["manifests/validate", "POST"],
 ] as const;
 
+const REFUSED = "The token or key is not valid here, or it has expired.";
+
 test("nobody, a publishable key, the anonymous key and a forged token are 401 everywhere", async () => {
   const forged = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIiwicm9sZSI6InNlcnZpY2Vfcm9sZSJ9.c2lnbmF0dXJl";
   for (const [path, method] of PROTECTED) {
@@ -21,15 +23,19 @@ test("nobody, a publishable key, the anonymous key and a forged token are 401 ev
       const who of [null, world().stack.publishableKey, world().stack.anonKey, "sb_secret_guessed"]
     ) {
       const { status, body, headers } = await call(world(), who, path, { method });
-      assertEquals([status, body.code, headers.get("www-authenticate")], [
+      const isRefused = who === "sb_secret_guessed";
+      assertEquals([status, body.code, body.detail, headers.get("www-authenticate")], [
         401,
         "unauthenticated",
-        "Bearer",
+        isRefused ? REFUSED : undefined,
+        isRefused ? 'Bearer error="invalid_token"' : "Bearer",
       ], `${who} ${path}`);
     }
     for (const token of [forged, world().stack.anonKey, "nonsense"]) {
       const headers = { authorization: `Bearer ${token}` };
-      assertEquals((await call(world(), null, path, { method, headers })).status, 401, path);
+      const { status, body } = await call(world(), null, path, { method, headers });
+      const detail = token === world().stack.anonKey ? undefined : REFUSED;
+      assertEquals([status, body.detail], [401, detail], `${token} ${path}`);
     }
   }
 });

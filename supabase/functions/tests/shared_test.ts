@@ -5,6 +5,7 @@ import { MAX_DETAIL_LENGTH, MAX_MISTAKE_LENGTH, MIN_MEMORY_MEGABYTES } from "../
 import { manifestJsonSchemaText } from "../_shared/manifest/json_schema.ts";
 import { memoryMegabytes } from "../_shared/manifest/schema.ts";
 import { validateManifest } from "../_shared/manifest/validate.ts";
+import { parseInput } from "../_shared/body.ts";
 import type { Environment } from "../_shared/environment.ts";
 import { mistakesOf } from "../_shared/mistakes.ts";
 import { problemResponse, toAppError } from "../_shared/problem.ts";
@@ -50,6 +51,35 @@ Deno.test("an error does not grow with what it repeats", async () => {
   for (const { message, path, pointer } of told) {
     for (const said of [message, path, pointer]) assert(said.length <= MAX_MISTAKE_LENGTH, said);
   }
+});
+
+Deno.test("mistakes are told in one line, in words that are no programmer's", () => {
+  const schema = z.strictObject({
+    config: z.record(z.string(), z.unknown()),
+    limit: z.coerce.number().int().max(100),
+    names: z.array(z.string()).min(1),
+    sort: z.enum(["asc", "desc"]),
+    title: z.string().min(3),
+    version: z.string().regex(/^[0-9]$/, "must be a version"),
+    gone: z.string(),
+  }).refine(() => false, "Name one.");
+  const given = { config: [], limit: "101", names: [], sort: "up", title: "x", version: "a" };
+  const error = (value: unknown, of: z.ZodType) => {
+    try {
+      parseInput(value, of);
+    } catch (error) {
+      return (error as AppError).detail;
+    }
+  };
+  assertEquals(
+    error(given, schema),
+    "config: must be an object; limit: must be at most 100; names: must have at least 1 entry; " +
+      "sort: must be one of asc, desc; title: must have at least 3 characters; " +
+      "version: must be a version; gone: This is required.",
+  );
+  assertEquals(error({}, z.object({}).refine(() => false, "Name one.")), "Name one.");
+  assertEquals(error(1.5, z.int().positive()), "must be a whole number");
+  assertEquals(error(0, z.int().positive()), "must be more than 0");
 });
 
 Deno.test("what nobody foresaw is internal, without its message", async () => {

@@ -80,6 +80,23 @@ test("a small file comes in one multipart call", async () => {
   assertEquals(await objectNames(world(), appId), [`app_${appId}/1.0.0/app.zip`]);
 });
 
+test("a part that calls itself octets is what its name says", async () => {
+  const appId = await newApp();
+  const form = new FormData();
+  form.set("app_id", appId);
+  form.set("version", "1.0.0");
+  form.set("file_type", "source");
+  form.set("file", new File([archive("1")], "App.ZIP", { type: "application/octet-stream" }));
+  const { status, body } = await call(world(), world().publisher, "uploads", { body: form });
+  assertEquals([status, body.file?.content_type], [201, "application/zip"], JSON.stringify(body));
+  form.set("content_type", "application/octet-stream");
+  const refused = await call(world(), world().publisher, "uploads", { body: form });
+  assertEquals([refused.status, refused.body.detail], [
+    400,
+    "content_type: must be application/zip, application/x-tar or application/gzip for a source, not application/octet-stream",
+  ]);
+});
+
 test("a multipart call that is refused leaves nothing, and names its fields", async () => {
   const appId = await newApp();
   const form = new FormData();

@@ -7,6 +7,7 @@ import {
   FILE_TYPES,
   isAppStorageType,
   isArchiveType,
+  mediaTypeOfName,
   normalizeMediaType,
 } from "../_shared/media_types.ts";
 import { isSafePath } from "../_shared/safe_path.ts";
@@ -60,7 +61,8 @@ function fitsItsType({ file_type, content_type }: Fit, context: z.RefinementCtx)
     context.addIssue({
       code: "custom",
       path: ["content_type"],
-      message: "must be application/zip, application/x-tar or application/gzip for a source",
+      message:
+        `must be application/zip, application/x-tar or application/gzip for a source, not ${content_type}`,
     });
   }
   if (
@@ -73,6 +75,12 @@ function fitsItsType({ file_type, content_type }: Fit, context: z.RefinementCtx)
       message: "must be application/json, or application/octet-stream for YAML, for a manifest",
     });
   }
+}
+
+/** What the part says; clients that do not know a file's type call it octets, and then its name says more. */
+function typeOf(file: File, name: string): string {
+  const said = normalizeMediaType(file.type);
+  return said === "" || said === "application/octet-stream" ? mediaTypeOfName(name) : said;
 }
 
 /** A file sent in one request, with what begins its upload. */
@@ -117,7 +125,7 @@ export async function readForm(request: Request): Promise<FormUpload> {
   const input = parseInput({
     ...given,
     file_name: given.file_name ?? file.name,
-    content_type: given.content_type ?? (file.type || "application/octet-stream"),
+    content_type: given.content_type ?? typeOf(file, given.file_name ?? file.name),
     file_size: bytes.length,
     checksum: given.checksum ?? actual,
   }, beginSchema);

@@ -124,7 +124,13 @@ export function readPackageDocument(
     return refused([found("too_many", ["dependencies"], message)], parsed.text);
   }
   const result = documentSchema.safeParse(parsed.text.value, { reportInput: true });
-  if (!result.success) return refused(mistakesOf(result.error.issues), parsed.text);
+  if (!result.success) {
+    const { issues } = result.error;
+    return refused(
+      [...mistakesOf(issues), ...others(parsed.text.value, issues, expected)],
+      parsed.text,
+    );
+  }
   const identity = identityOf(result.data, expected);
   const needs = dependenciesOf(result.data, identity.name);
   const { version, kind, description, keywords, license, homepage, repository } = result.data;
@@ -137,6 +143,24 @@ export function readPackageDocument(
     valid: true,
     document: { ...identity.name, ...described, dependencies: needs.dependencies },
   };
+}
+
+/** What else is wrong with a document that breaks the schema: the rules between properties, by those that keep it. */
+function others(
+  value: unknown,
+  issues: z.core.$ZodIssue[],
+  expected: Partial<PackageName> & { version?: string },
+): Found[] {
+  if (issues.some(({ path }) => path.length === 0)) return [];
+  const broken = new Set(issues.map(({ path }) => path[0]));
+  const sound = Object.fromEntries(
+    Object.entries(value as Raw).filter(([name]) => !broken.has(name)),
+  ) as Raw;
+  const { version: _, ...name } = expected;
+  const identity = ["id", "namespace", "name"].some((part) => broken.has(part))
+    ? { name: { namespace: "", name: "" }, errors: [] }
+    : identityOf(sound, broken.has("version") ? name : expected);
+  return [...identity.errors, ...dependenciesOf(sound, identity.name).errors];
 }
 
 function countDependencies(document: unknown): number {

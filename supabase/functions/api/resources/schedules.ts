@@ -218,7 +218,7 @@ export const scheduleOperations: Operation[] = [
         ...(count !== undefined && { count }),
         ...(after !== undefined && { after }),
       });
-      if (error) throw fromDatabase(error);
+      if (error) throw fromDatabase(error, { expression: "cron_expression" });
       return ok({ cron_expression, timezone, due_at: data });
     },
   }),

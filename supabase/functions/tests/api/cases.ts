@@ -399,7 +399,7 @@ const PLANS: Record<string, Plan> = {
       query: { cron_expression: "*/5 * * * *" },
     }),
     weaker: READERS,
-    bad: { query: { timezone: "Mars/Olympus_Mons" }, field: "timezone" },
+    bad: { query: { cron_expression: "61 * * * *" }, field: "cron_expression" },
     conflict: READING,
   },
   getSchedule: {

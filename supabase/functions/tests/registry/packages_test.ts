@@ -104,12 +104,20 @@ test("what is not there is 404 Package not found", async () => {
     ]
   ) {
     const { status, body } = await get(world(), path);
+    const isVersion = path.startsWith(`${space}/there/`) && !path.includes("/files/");
     assertEquals(
-      [status, body.code, body.detail],
-      [404, "package_not_found", "Package not found"],
+      [status, body.code, body.title, body.detail],
+      [
+        404,
+        "package_not_found",
+        "Package not found",
+        isVersion ? "Package not found: it has no such version." : "Package not found",
+      ],
       path,
     );
   }
+  const kind = await get(world(), "?kind=No%20kind");
+  assertEquals([kind.status, kind.body.errors[0].path], [400, "kind"]);
   const { status, body } = await get(world(), `${space}/there/%5Ebanana/download`);
   assertEquals([status, body.code, body.errors[0].path], [400, "invalid_request", "version"]);
 });
