@@ -225,7 +225,7 @@ begin
     bool_or(r.idempotency_key is not null) as has_keys,
     (select bool_or(one - inputs <> '{}') from jsonb_array_elements(p_runs) one) as unknown_input,
     bool_or(r.app_id is null or r.company_id is null) as incomplete,
-    bool_or(not is_service and (r.company_id is null or r.company_id <> all (companies))) as company_id,
+    bool_or(not is_service and r.company_id <> all (companies)) as company_id,
     bool_or(not is_service and coalesce(r.run_type not in ('manual', 'test'), true)) as users_run_type,
     bool_or(coalesce(jsonb_typeof(r.config) <> 'object', true)) as config,
     bool_or(coalesce(r.priority not between -100 and 100, true)) as priority,
