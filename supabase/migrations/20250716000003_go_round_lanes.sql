@@ -227,6 +227,9 @@ declare
   -- few runs in each, more companies are asked each time.
   lanes_at_once integer := 4 + p_max_runs / 100;
   place integer := coalesce(nullif(current_setting('stowage.lane', true), '')::integer, private.first_place());
+  wanted integer;
+  after integer;
+  upto integer;
   lanes integer[];
   limits integer[];
   share integer;
@@ -240,19 +243,28 @@ declare
   setting text;
 begin
   loop
-    -- In the order of the ring, until enough are locked.
-    select array_agg(lane), array_agg(max_concurrent_runs) into lanes, limits
-    from (
-      select lane, max_concurrent_runs
+    -- In the order of the ring, until enough are locked: what comes after our place, then what comes before it.
+    wanted := least(missing, lanes_at_once);
+    lanes := '{}';
+    limits := '{}';
+    after := place;
+    upto := null;
+    loop
+      select lanes || array_agg(lane), limits || array_agg(max_concurrent_runs) into lanes, limits
       from (
-        (select lane, max_concurrent_runs from private.company_lanes where is_ready and lane > place order by lane)
-        union all
-        (select lane, max_concurrent_runs from private.company_lanes where is_ready and lane <= place order by lane)
-      ) ring
-      where lane <> all (exhausted) and pg_try_advisory_xact_lock(private.lane_lock_space(), lane)
-      limit least(missing, lanes_at_once)
-    ) free;
-    if lanes is null then
+        select lane, max_concurrent_runs
+        from (
+          select lane, max_concurrent_runs from private.company_lanes
+          where is_ready and lane > after and (upto is null or lane <= upto) order by lane
+        ) ring
+        where lane <> all (exhausted) and pg_try_advisory_xact_lock(private.lane_lock_space(), lane)
+        limit wanted - cardinality(lanes)
+      ) free;
+      exit when cardinality(lanes) = wanted or after = 0;
+      upto := after;
+      after := 0;
+    end loop;
+    if lanes = '{}' then
       exit when runs <> '{}' or not private.look_again(tries);
       tries := tries + 1;
       exhausted := '{}';

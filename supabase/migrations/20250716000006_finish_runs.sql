@@ -133,9 +133,11 @@ begin
   if exists (select from private.company_lanes where parked_until is not null and lane = any (freed)) then
     perform private.unpark_lane(lane) from unnest(freed) lane;
   end if;
+  if cardinality(finished) = cardinality(results) then
+    return json_object(finished::text[], array_fill('finished'::text, array[cardinality(finished)]));
+  end if;
   return (
-    select coalesce(json_object_agg(r.run_id,
-      case when cardinality(finished) = cardinality(results) or r.run_id = any (finished) then 'finished' else 'not_held' end), '{}')
+    select coalesce(json_object_agg(r.run_id, case when r.run_id = any (finished) then 'finished' else 'not_held' end), '{}')
     from unnest(results) r);
 end;
 $$;
