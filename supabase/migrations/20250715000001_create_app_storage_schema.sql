@@ -721,6 +721,12 @@ begin
     perform private.leave_queue(old);
     -- Who waits for the company might wait for this run.
     perform private.join_queue(new, false);
+  elsif new.status = 'pending' then
+    -- Claims leave alone what is being changed; one that has it already waits for this change.
+    perform from private.waiting_runs w
+    where w.lane = (select lane from private.company_lanes where company_id = new.company_id)
+      and w.is_due in (true, false) and w.rank = -new.priority and w.run_after = new.run_after and w.run_id = new.id
+    for no key update skip locked;
   end if;
   return new;
 end;

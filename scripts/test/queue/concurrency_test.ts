@@ -115,6 +115,11 @@ Deno.test("claims do not wait: not for a claim, a request or a change that is no
     await three.query("begin");
     await three.query("select public.request_app_run($1, $2)", [world.appId, world.companies[0]]);
     await three.query("select public.request_app_run($1, $2)", [world.appId, world.companies[1]]);
+    await three.query(
+      `update public.app_runs set metadata = '{"note": "being changed"}'
+       where id = (select id from public.app_runs where company_id = $1 and status = 'pending' order by id offset 1 limit 1)`,
+      [world.companies[1]],
+    );
     await two.query("set statement_timeout = '2s'");
     // The other company's lane is free.
     assertEquals((await takeTurn(two, "two", [], 1)).claimed.length, 1);
