@@ -111,18 +111,22 @@ Deno.test("claims do not wait: not for a claim, a request or a change that is no
     for (const company of world.companies) await world.request(company, 4);
     const [one, two, three] = [await world.connect(), await world.connect(), await world.connect()];
     await one.query("begin");
-    assertEquals((await takeTurn(one, "one", [], 1)).claimed.length, 1);
+    const [held] = (await takeTurn(one, "one", [], 1)).claimed;
+    const other = world.companies.find((id) => id !== held.company_id);
     await three.query("begin");
     await three.query("select public.request_app_run($1, $2)", [world.appId, world.companies[0]]);
     await three.query("select public.request_app_run($1, $2)", [world.appId, world.companies[1]]);
-    await three.query(
+    const { rows: [changed] } = await three.query(
       `update public.app_runs set metadata = '{"note": "being changed"}'
-       where id = (select id from public.app_runs where company_id = $1 and status = 'pending' order by id offset 1 limit 1)`,
-      [world.companies[1]],
+       where id = (select id from public.app_runs where company_id = $1 order by id limit 1)
+       returning id`,
+      [other],
     );
     await two.query("set statement_timeout = '2s'");
-    // The other company's lane is free.
-    assertEquals((await takeTurn(two, "two", [], 1)).claimed.length, 1);
+    // The other company's lane is free, and its next run too.
+    const [next] = (await takeTurn(two, "two", [], 1)).claimed;
+    assertEquals(next.company_id, other);
+    assert(next.id !== changed.id);
     await one.query("rollback");
     await three.query("rollback");
     // What was rolled back waits again.
