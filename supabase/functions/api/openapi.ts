@@ -41,7 +41,9 @@ export function openApiDocument(): Json {
       summary: "Apps, their versions, files, builds, runs, schedules and webhooks.",
       description:
         "Acts with the caller's own rights: what is not the caller's to see is not found. Errors are problems (RFC 9457) " +
-        "with a stable `code`. See docs/api.md for paging, idempotency and conditional requests.",
+        "with a stable `code`. A list answers a page, and `next_cursor` asks for the next; with an `Idempotency-Key` a " +
+        "request may be sent again, and with `If-Match` it changes only what its caller has seen. `docs/api.md` in the " +
+        "repository has the details.",
       license: { name: "MIT", identifier: "MIT" },
     },
     servers: [{ url: "/functions/v1/api", description: "Edge Function of the project" }],

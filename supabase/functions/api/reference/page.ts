@@ -20,7 +20,19 @@ export function referencePage(): string {
 </form>
 </header>
 <nav aria-label="Operations"></nav>
-<main><p id="notice">Loading <code>openapi.json</code> …</p></main>
+<main>
+<p id="notice">Loading <code>openapi.json</code> …</p>
+<details id="access">
+<summary>Where the key and the token come from</summary>
+<p>The <code>apikey</code> is the project's publishable key, beside a user's token, or a secret key alone, which acts as the
+service. <code>npm run status</code> shows those of the local stack; of a hosted project, the settings of its dashboard.</p>
+<p>The access token is what a user gets by signing in: <code>data.session.access_token</code> of
+<code>supabase.auth.signInWithPassword({ email, password })</code>, or <code>access_token</code> of</p>
+<pre>curl "$API_URL/auth/v1/token?grant_type=password" -H "apikey: $PUBLISHABLE_KEY" \\
+  -H "content-type: application/json" -d '{"email":"…","password":"…"}'</pre>
+<p>It is good for an hour. Both fields keep what you type until the page is closed, and send it to this server alone.</p>
+</details>
+</main>
 <noscript>This page needs JavaScript; the document itself is openapi.json.</noscript>
 <script>${SCRIPT}</script>
 </body>

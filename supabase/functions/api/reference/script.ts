@@ -10,19 +10,41 @@ export const SCRIPT = `"use strict";
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     return element;
   };
-  const json = (value) => make("pre", JSON.stringify(value, null, 2));
+  // Every second part of what a separator with a group divides is what the group matched.
+  const alternate = (element, parts, special) => {
+    parts.forEach((part, index) => element.append(index % 2 ? special(part) : part));
+    return element;
+  };
+  const prose = (tag, text) => alternate(make(tag), text.split("\\x60"), (code) => make("code", code));
+  const json = (value) => alternate(
+    make("pre"),
+    JSON.stringify(value, null, 2).split(/"#\\/components\\/schemas\\/(\\w+)"/),
+    (name) => make("a", name, { href: "#schema-" + name }),
+  );
   const base = new URL(".", location.href);
 
   const resolve = (root, value) => value && value.$ref
     ? value.$ref.slice(2).split("/").reduce((at, key) => at[key], root)
     : value;
 
+  const choiceOf = (schema, attributes) => {
+    const select = make("select", undefined, attributes);
+    for (const value of ["", ...schema.enum]) select.append(make("option", value));
+    return select;
+  };
+
   const field = (parameter) => {
     const label = make("label");
     label.append(make("span", parameter.name + (parameter.required ? " *" : "")));
-    const input = make("input", undefined, { name: parameter.in + ":" + parameter.name, size: "44" });
+    const attributes = { name: parameter.in + ":" + parameter.name, ...(parameter.required && { required: "" }) };
+    const { schema = {} } = parameter;
+    const input = schema.enum ? choiceOf(schema, attributes) : make("input", undefined, attributes);
     if (parameter.in === "path" && parameter.example !== undefined) input.value = parameter.example;
-    label.append(input, make("small", parameter.description || ""));
+    const note = prose("small", parameter.description || "");
+    const several = schema.items && schema.items.enum;
+    if (several) note.append(" Out of ", make("code", several.join(",")), ".");
+    if (schema.default !== undefined) note.append(" Default ", make("code", String(schema.default)), ".");
+    label.append(input, note);
     return label;
   };
 
@@ -65,7 +87,7 @@ export const SCRIPT = `"use strict";
     const section = make("section", undefined, { id: spec.operationId });
     const title = make("h3");
     title.append(make("span", method.toUpperCase(), { class: "method" }), make("code", path));
-    section.append(title, make("p", spec.summary + "." + (spec.description ? " " + spec.description : "")));
+    section.append(title, prose("p", spec.summary + "." + (spec.description ? " " + spec.description : "")));
     const form = make("form", undefined, { autocomplete: "off" });
     for (const parameter of spec.parameters) form.append(field(resolve(root, parameter)));
     const content = spec.requestBody && spec.requestBody.content["application/json"];
@@ -86,7 +108,7 @@ export const SCRIPT = `"use strict";
     answers.append(make("summary", "Answers"));
     for (const [status, answer] of Object.entries(spec.responses)) {
       const { description, content = {} } = resolve(root, answer);
-      answers.append(make("p", status + ": " + description));
+      answers.append(prose("p", status + ": " + description));
       for (const { schema, example } of Object.values(content)) {
         if (Number(status) < 400) answers.append(json(resolve(root, schema)), example === undefined ? "" : json(example));
       }
@@ -97,7 +119,8 @@ export const SCRIPT = `"use strict";
 
   const show = (root) => {
     const [nav, main] = [document.querySelector("nav"), document.querySelector("main")];
-    main.replaceChildren(make("p", root.info.description));
+    const access = document.getElementById("access");
+    main.replaceChildren(prose("p", root.info.description), access);
     for (const { name } of root.tags) {
       nav.append(make("h2", name));
       main.append(make("h2", name));
@@ -108,6 +131,14 @@ export const SCRIPT = `"use strict";
           main.append(operation(root, path, method, spec));
         }
       }
+    }
+    nav.append(make("h2", "Schemas"));
+    main.append(make("h2", "Schemas"));
+    for (const [name, schema] of Object.entries(root.components.schemas)) {
+      nav.append(make("a", name, { href: "#schema-" + name }));
+      const section = make("section", undefined, { id: "schema-" + name });
+      section.append(make("h3", name), prose("p", schema.description || ""), json(schema));
+      main.append(section);
     }
     if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
   };

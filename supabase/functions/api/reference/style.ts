@@ -14,11 +14,13 @@ section h3 { margin: 0 0 .25rem; font-size: 1.05rem; }
 code, pre, textarea, input, select { font: 13px/1.45 ui-monospace, monospace; }
 pre { background: var(--soft); padding: .75rem; overflow: auto; max-height: 28rem; margin: .25rem 0; }
 .method { font-weight: 700; color: var(--accent); margin-right: .5rem; }
+main > *, label > * { min-width: 0; }
+p, h3, small, nav a, section label span { overflow-wrap: anywhere; }
 section label { display: grid; grid-template-columns: 11rem minmax(8rem, 24rem) 1fr; gap: .5rem; align-items: baseline; margin: .25rem 0; }
 label small { opacity: .7; }
-input, textarea { padding: .25rem .4rem; border: 1px solid var(--line); background: transparent; color: inherit; }
+input, select, textarea { max-width: 100%; padding: .25rem .4rem; border: 1px solid var(--line); background: transparent; color: inherit; }
 textarea { width: 100%; min-height: 8rem; }
 button { padding: .3rem 1rem; margin: .5rem 0; cursor: pointer; }
 details { margin: .5rem 0; }
-@media (max-width: 50rem) { body { display: block; } section label { grid-template-columns: 1fr; } nav { position: static; max-height: none; border: 0; } }
+@media (max-width: 50rem) { body { display: block; } main { padding: 1rem; } header label, header input { width: 100%; } section label > * { width: 100%; } section label { grid-template-columns: 1fr; } nav { position: static; max-height: none; border: 0; } }
 `;
