@@ -1,4 +1,5 @@
 /** The Auth API: @supabase/lite for users, the routes it lacks beside it. */
+import { setTimeout as delay } from "node:timers/promises";
 import { App } from "@supabase/lite";
 import { PostgresConnection } from "@supabase/lite/postgres";
 import { decodeJwt } from "jose";
@@ -28,6 +29,7 @@ export interface AuthServer {
 }
 
 const POOL_SIZE = 10;
+const CLOSE_PATIENCE_MS = 2_000;
 
 /** lite gives documents as text, which its own types would make a JSON string of. */
 const TYPES = {
@@ -83,8 +85,9 @@ export function startAuth(options: AuthOptions): AuthServer {
       }
     },
     async close() {
-      await connection.close();
-      await pool.end();
+      // Whoever holds a connection still is broken off by the database's end.
+      const closed = Promise.all([connection.close(), pool.end()]);
+      await Promise.race([closed, delay(CLOSE_PATIENCE_MS, undefined, { ref: false })]);
     },
   };
 }

@@ -56,7 +56,10 @@ export async function startFunctions(options: FunctionsOptions): Promise<Functio
     running.clear();
   });
 
+  let closing = false;
   const processFor = (source: FunctionSource): FunctionProcess => {
+    // A request on its way in must not start a process that nobody ends.
+    if (closing) throw new WorkerError(503, "BOOT_ERROR", "The stack is being stopped");
     const current = running.get(source.name);
     if (current?.alive) return current;
     const process = new FunctionProcess(source, {
@@ -86,6 +89,7 @@ export async function startFunctions(options: FunctionsOptions): Promise<Functio
       }
     },
     async close() {
+      closing = true;
       watcher?.close();
       await Promise.all([...running.values(), ...retired].map((process) => process.stop()));
       await Deno.remove(tempDir, { recursive: true });

@@ -38,7 +38,7 @@ export function startGateway(port: number, log: (line: string) => void): Gateway
     () => Promise.resolve(Response.json({ message: "The stack is starting" }, { status: 503 }));
   const abort = new AbortController();
   let pending = 0;
-  const idle = Promise.withResolvers<void>();
+  let whenIdle = () => {};
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
     server = Deno.serve({
@@ -55,7 +55,7 @@ export function startGateway(port: number, log: (line: string) => void): Gateway
     }, (request, info) => {
       pending++;
       info.completed.catch(() => {}).finally(() => {
-        if (--pending === 0) idle.resolve();
+        if (--pending === 0) whenIdle();
       });
       return handler(request, info);
     });
@@ -73,7 +73,9 @@ export function startGateway(port: number, log: (line: string) => void): Gateway
       handler = () =>
         Promise.resolve(Response.json({ message: "The stack is stopping" }, { status: 503 }));
       if (pending > 0) {
-        await Promise.race([idle.promise, delay(STOP_PATIENCE_MS, undefined, { ref: false })]);
+        const { promise: idle, resolve } = Promise.withResolvers<void>();
+        whenIdle = resolve;
+        await Promise.race([idle, delay(STOP_PATIENCE_MS, undefined, { ref: false })]);
       }
       abort.abort();
       await server.finished;
