@@ -1,16 +1,12 @@
-/**
- * `npm run demo`: a company publishes an app, another company runs it, and a third sees nothing.
- *
- * Everything is real: a stack of its own on free ports, users who sign up, an upload that is
- * verified, an executor that runs the app in a sandbox. Exits with 0 only if every step did what
- * it says; leaves nothing behind but the chart that it names.
- */
+/** `npm run demo`: a company publishes an app, another company runs it, and a third sees nothing. */
+import { runCommand } from "./command/command.ts";
 import { callFunction, signUp } from "./demo/api.ts";
-import { startExecutor } from "./demo/executor_process.ts";
-import { bold, dim, expect, green, red, step, tell, yellow } from "./demo/narrator.ts";
+import { startExecutor, stopExecutors } from "./demo/executor_process.ts";
+import { bold, dim, expect, green, hush, red, step, tell, yellow } from "./demo/narrator.ts";
 import { packApp } from "./publish/pack.ts";
 import { ask, type Client, releaseVersion, uploadApp } from "./publish/publish.ts";
 import { type Stack, startStack } from "./stack/mod.ts";
+import { removeServerDirectory } from "./stack/postgres_location.ts";
 import { projectPath } from "./stack/project.ts";
 
 const RUN_DEADLINE_MS = 30_000;
@@ -219,23 +215,17 @@ async function showOutsider(
   });
 }
 
-const started = performance.now();
-const dataDir = await Deno.makeTempDir({ prefix: "stowage-demo-" });
-let stack: Stack | undefined;
-try {
-  console.log(
-    `\n${
-      bold("Stowage")
-    }: a company publishes an app, another runs it, nobody sees more than they may.\n`,
-  );
-  stack = await step(
-    "A local stack starts: Postgres, REST, Auth, Storage, Edge Functions",
-    async () => {
-      const stack = await startStack({ dataDir, port: 0, dbPort: 0, seed: false, durable: false });
-      tell(dim(`${stack.apiUrl}, migrations applied by the Supabase CLI`));
-      return stack;
-    },
-  );
+const COMMAND = {
+  name: "demo",
+  usage: "",
+  help: `
+A company publishes an app, another company runs it, and a third sees nothing. Everything is real: a stack of its own on free
+ports, users who sign up, an upload that is verified, an executor that runs the app in a sandbox. Exits with 0 only if every
+step did what it says; leaves nothing behind but the chart that it names.`,
+  options: {},
+};
+
+async function tellStory(stack: Stack): Promise<void> {
   const publisher = await signUp(stack, "ada@northwind.example");
   await publish(publisher);
   const customer = await signUp(stack, "grace@harbour.example");
@@ -243,22 +233,65 @@ try {
   const finished = await run(stack, customer, company.id, app.id);
   const chartId = await readResults(stack, customer, finished);
   await showOutsider(stack, await signUp(stack, "mallory@outside.example"), finished, chartId);
+}
+
+await runCommand(COMMAND, async () => {
+  const interruption = interrupted();
+  const began = performance.now();
+  const dataDir = await Deno.makeTempDir({ prefix: "stowage-demo-" });
   console.log(
-    `\n${green("Every step did what it says.")} ${
-      dim(`${((performance.now() - started) / 1000).toFixed(1)} s`)
-    }`,
+    `\n${
+      bold("Stowage")
+    }: a company publishes an app, another runs it, nobody sees more than they may.\n`,
   );
+  const starting = step(
+    "A local stack starts: Postgres, REST, Auth, Storage, Edge Functions",
+    async () => {
+      const stack = await startStack({
+        ...{ dataDir, port: 0, dbPort: 0, seed: false, durable: false },
+        signal: interruption,
+      });
+      tell(dim(`${stack.apiUrl}, migrations applied by the Supabase CLI`));
+      return stack;
+    },
+  );
+  try {
+    await Promise.race([starting.then(tellStory), failing(interruption)]);
+  } catch (error) {
+    hush();
+    const why = interruption.aborted
+      ? "it was interrupted; what it had started is gone."
+      : error instanceof Error
+      ? error.message
+      : error;
+    console.error(`\n${red("The demo stopped:")} ${why}\n`);
+    return interruption.aborted ? 130 : 1;
+  } finally {
+    await stopExecutors();
+    await starting.then((stack) => stack.stop(), () => {});
+    await removeServerDirectory(`${dataDir}/postgres`);
+    await Deno.remove(dataDir, { recursive: true });
+  }
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  console.log(`\n${green("Every step did what it says.")} ${dim(`${seconds} s`)}`);
   console.log(
     `Next: ${bold("npm start")} for a stack to build on, ${
       bold("npm test")
     } for every rule, tested.\n`,
   );
-} catch (error) {
-  console.error(
-    `\n${red("The demo stopped:")} ${error instanceof Error ? error.message : error}\n`,
-  );
-  Deno.exitCode = 1;
-} finally {
-  await stack?.stop();
-  await Deno.remove(dataDir, { recursive: true });
+});
+
+/** Aborted by a signal; further ones change nothing, since it is ending. */
+function interrupted(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(name, () => controller.abort());
+  }
+  return controller.signal;
+}
+
+function failing(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  signal.addEventListener("abort", () => reject(signal.reason));
+  return promise;
 }

@@ -6,6 +6,7 @@
  * expression parsed once, which flatters it. Rounds alternate; each number is the median round's.
  * Exits with 1 when a target is missed.
  */
+import { readOptions } from "../command/command.ts";
 import { Cron } from "croner";
 import type { Client } from "pg";
 import { type Case, Generator, seededRandom } from "../test/cron/cases.ts";
@@ -191,6 +192,10 @@ function print(results: Result[]): void {
   }
 }
 
+const { values: options } = readOptions(
+  { options: { json: { type: "boolean", default: false } } },
+  Deno.args.slice(1),
+);
 const database = await startTestDatabase();
 const results: Result[] = [];
 try {
@@ -203,7 +208,7 @@ try {
 } finally {
   await database.stop();
 }
-if (Deno.args.includes("--json")) console.log(JSON.stringify(results, null, 2));
+if (options.json) console.log(JSON.stringify(results, null, 2));
 else print(results);
 const complaints = missed(results);
 for (const complaint of complaints) console.error(complaint);

@@ -10,6 +10,16 @@ export interface ExecutorProcess {
   stop(): Promise<void>;
 }
 
+/** How those that run now are stopped; undefined once there must be no more. */
+let running: Set<() => Promise<void>> | undefined = new Set();
+
+/** Stops what `startExecutor` started, and what it is about to start. */
+export async function stopExecutors(): Promise<void> {
+  const stops = [...running ?? []];
+  running = undefined;
+  await Promise.all(stops.map((stop) => stop()));
+}
+
 /** Exit code of an executor that found no sandbox. */
 const EXIT_CONFIG = 2;
 
@@ -29,6 +39,7 @@ async function start(
   stack: Stack,
   sandbox: string,
 ): Promise<ExecutorProcess | { refusal: string }> {
+  if (!running) throw new Error("the demo is over");
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", projectPath("scripts/executor/main.ts")],
@@ -57,17 +68,21 @@ async function start(
   })();
   const ended = child.status.then(async (status) => {
     await reading;
+    running?.delete(stop);
     return status;
   });
+  const stop = async () => {
+    try {
+      child.kill("SIGTERM");
+    } catch {
+      // It has ended already.
+    }
+    await ended;
+  };
+  running.add(stop);
   const first = await Promise.race([started.promise, ended]);
   if (typeof first === "string") {
-    return {
-      sandbox: first,
-      async stop() {
-        child.kill("SIGTERM");
-        await ended;
-      },
-    };
+    return { sandbox: first, stop };
   }
   if (first.code === EXIT_CONFIG) return { refusal: remarks.join("\n") };
   throw new Error(`the executor ended with code ${first.code}:\n${remarks.join("\n")}`);

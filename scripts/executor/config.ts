@@ -1,5 +1,6 @@
 /** What an executor is told: by flags, and for what they leave open by the environment. */
-import { parseArgs } from "node:util";
+import { asksForHelp, helpOf, readOptions } from "../command/command.ts";
+import { ConfigError, readSecretKey, readUrl } from "../command/project.ts";
 import { DEFAULT_BOUNDS, type LimitBounds } from "./sandbox/limits.ts";
 import { SANDBOX_NAMES } from "./sandbox/select.ts";
 
@@ -41,14 +42,17 @@ export interface ExecutorConfig {
 
 const MIB = 1024 * 1024;
 
-/** The configuration cannot be used; the message says what to set and how. */
-export class ConfigError extends Error {
-  override name = "ConfigError";
-}
+export { ConfigError };
 
-export const HELP = `Stowage executor: claims runs and executes them in a sandbox.
+/** How the command is called; its options are FLAGS. */
+export const COMMAND = {
+  name: "executor",
+  usage: "[--url URL] [--sandbox NAME] [--concurrency N] [--once|--drain] […]",
+};
 
-Usage: npm run executor -- [flags]
+export const HELP = helpOf({
+  ...COMMAND,
+  help: `Stowage executor: claims runs and executes them in a sandbox.
 
 Needs (environment, or flags):
   SUPABASE_URL           --url URL      the project's API, such as http://127.0.0.1:54321
@@ -57,8 +61,8 @@ Needs (environment, or flags):
 
 Flags (environment in brackets):
   --sandbox NAME         ${
-  SANDBOX_NAMES.join(", ")
-} (default auto: an isolating one, or refuse to start) [STOWAGE_SANDBOX]
+    SANDBOX_NAMES.join(", ")
+  } (default auto: an isolating one, or refuse to start) [STOWAGE_SANDBOX]
   --docker-image NAME    image for the sandbox docker, which finds its engine by DOCKER_HOST (default: the one that
                          "npm run executor:image" makes) [STOWAGE_DOCKER_IMAGE]
   --concurrency N        runs at the same time (default 2) [STOWAGE_CONCURRENCY]
@@ -90,18 +94,19 @@ Flags (environment in brackets):
 SIGTERM or SIGINT: claim no more, let runs finish for the grace period, give the rest back. A second one, a second later or
 more: give all back at once.
 Exit codes: 0 ended as asked, 1 failed, 2 wrong configuration.
-`;
+`,
+});
 
 type Environment = Record<string, string | undefined>;
 
 /**
  * Reads flags and environment.
  * @returns null when help was asked for
- * @throws ConfigError
+ * @throws UsageError for the flags themselves, ConfigError for what they and the environment say
  */
 export function readConfig(args: string[], env: Environment): ExecutorConfig | null {
+  if (asksForHelp(args)) return null;
   const flags = parseFlags(args);
-  if (flags.help) return null;
   const value = (flag: string, variable: string) =>
     (flags[flag] as string | undefined) ?? env[variable];
   const seconds = (flag: string, variable: string, fallback: number, min: number) =>
@@ -193,22 +198,17 @@ const TEXT_FLAGS = [
   ],
 ];
 
+const FLAGS = {
+  ...Object.fromEntries(TEXT_FLAGS.map((name) => [name, { type: "string" as const }])),
+  once: { type: "boolean" as const },
+  drain: { type: "boolean" as const },
+};
+
 function parseFlags(args: string[]): Record<string, string | boolean | undefined> {
-  try {
-    return parseArgs({
-      args,
-      strict: true,
-      allowPositionals: false,
-      options: {
-        ...Object.fromEntries(TEXT_FLAGS.map((name) => [name, { type: "string" as const }])),
-        once: { type: "boolean" },
-        drain: { type: "boolean" },
-        help: { type: "boolean", short: "h" },
-      },
-    }).values as Record<string, string | boolean | undefined>;
-  } catch (error) {
-    throw new ConfigError(`${(error as Error).message}; see --help`);
-  }
+  return readOptions({ options: FLAGS }, args).values as Record<
+    string,
+    string | boolean | undefined
+  >;
 }
 
 function number(
@@ -269,51 +269,4 @@ function readRegistry(text: string | undefined): string | undefined {
     throw new ConfigError(`--registry is not an http URL: ${JSON.stringify(text)}`);
   }
   return text;
-}
-
-function readUrl(text: string | undefined): string {
-  if (!text) {
-    throw new ConfigError("SUPABASE_URL is not set; `npm run status` shows it for the local stack");
-  }
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    throw new ConfigError(`SUPABASE_URL is not a URL: ${JSON.stringify(text)}`);
-  }
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new ConfigError(`SUPABASE_URL must begin with http:// or https://, not ${url.protocol}`);
-  }
-  return text.replace(/\/+$/, "");
-}
-
-function readSecretKey(key: string | undefined): string {
-  if (!key) {
-    throw new ConfigError(
-      "SUPABASE_SECRET_KEY is not set; `npm run status` shows it for the local stack",
-    );
-  }
-  if (key.startsWith("sb_publishable_")) {
-    throw new ConfigError(
-      "SUPABASE_SECRET_KEY holds a publishable key; executors need the secret one (sb_secret_…)",
-    );
-  }
-  const role = roleOfJwt(key);
-  if (!key.startsWith("sb_secret_") && role !== "service_role") {
-    throw new ConfigError(
-      role === null
-        ? "SUPABASE_SECRET_KEY is neither a secret key (sb_secret_…) nor a service_role token"
-        : `SUPABASE_SECRET_KEY holds a token of the role ${role}; executors need service_role`,
-    );
-  }
-  return key;
-}
-
-function roleOfJwt(key: string): string | null {
-  try {
-    const payload = key.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-    return String(JSON.parse(atob(payload)).role);
-  } catch {
-    return null;
-  }
 }

@@ -1,7 +1,7 @@
 /** An executor: the workers for runs and builds, and the housekeeping beside them. */
 import { backoffMs, sleep } from "./backoff.ts";
 import { retireOnce } from "../storage/apply_retention.ts";
-import { createServiceClient } from "../storage/project.ts";
+import { createServiceClient } from "../command/project.ts";
 import { ConfigError, type ExecutorConfig } from "./config.ts";
 import { Disk } from "./disk.ts";
 import { executeBuild } from "./build.ts";

@@ -1,5 +1,6 @@
 /** Calls that end: in time, and as soon as nobody wants their answer. */
 import { AsyncLocalStorage } from "node:async_hooks";
+import { fetchOrExplain } from "../command/reach.ts";
 
 /** What breaks off the upload that is being made: the client takes no signal for it. */
 export const uploading = new AsyncLocalStorage<AbortSignal>();
@@ -27,7 +28,7 @@ export async function fetchWithin(
     if (source.aborted) listeners[n]();
   });
   try {
-    const response = await fetch(input, { ...init, signal: breaker.signal });
+    const response = await fetchOrExplain(input, { ...init, signal: breaker.signal });
     if (response.body !== null) {
       return new Response(breakable(response.body, breaker.signal, over), response);
     }

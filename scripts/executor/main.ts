@@ -1,15 +1,14 @@
 /** `npm run executor`: reads flags and environment, wires the parts, and listens to signals. */
-import { ConfigError, HELP, readConfig } from "./config.ts";
+import { concludeCommand } from "../command/command.ts";
+import { COMMAND, ConfigError, HELP, readConfig } from "./config.ts";
 import { Executor, EXECUTOR_VERSION } from "./executor.ts";
 import { createLogger, type Logger } from "./log.ts";
 import { locateRuntimes } from "./sandbox/runtimes.ts";
-import { NoSandboxError, selectSandbox } from "./sandbox/select.ts";
+import { selectSandbox } from "./sandbox/select.ts";
 import { startStatusServer } from "./status_server.ts";
 import { openWorkDir } from "./work_dir.ts";
 
-const EXIT_OK = 0;
 const EXIT_FAILED = 1;
-const EXIT_CONFIG = 2;
 
 async function main(): Promise<void> {
   const config = readConfig(Deno.args, Deno.env.toObject());
@@ -94,12 +93,5 @@ function listenToSignals(report: (signal: string) => void): { tell(executor: Exe
   };
 }
 
-try {
-  await main();
-  // Listening to signals would keep it alive.
-  Deno.exit(EXIT_OK);
-} catch (error) {
-  const expected = error instanceof ConfigError || error instanceof NoSandboxError;
-  console.error(expected ? `executor: ${error.message}` : error);
-  Deno.exit(expected ? EXIT_CONFIG : EXIT_FAILED);
-}
+// Ends the process: listening to signals would keep it alive.
+await concludeCommand(COMMAND, main);

@@ -1,8 +1,9 @@
-/** Writes the types of the database for supabase-js, as the Supabase CLI makes them from the migrations. */
+/** `npm run types`: writes the types of the database for supabase-js. */
+import { runCommand } from "../command/command.ts";
 import { projectPath } from "../stack/project.ts";
 import { supabase } from "../stack/supabase_cli.ts";
 import { startTestDatabase } from "../testing/database.ts";
-import { writeGenerated } from "./generated.ts";
+import { CHECK, writeGenerated } from "./generated.ts";
 
 const TARGET = "supabase/functions/_shared/database.types.ts";
 
@@ -21,12 +22,24 @@ async function format(source: string): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-const database = await startTestDatabase();
-try {
-  const types = await supabase(
-    ...["gen", "types", "typescript", `--remote=${database.url}`, "--schema", "public"],
-  );
-  await writeGenerated(TARGET, await format(types));
-} finally {
-  await database.stop();
-}
+const COMMAND = {
+  name: "types",
+  usage: "[--check]",
+  help: `
+Writes ${TARGET}: the types of the database for supabase-js, as the Supabase CLI makes them from the migrations.
+
+  --check   write nothing, and fail if the file is out of date`,
+  options: CHECK,
+};
+
+await runCommand(COMMAND, async () => {
+  const database = await startTestDatabase();
+  try {
+    const types = await supabase(
+      ...["gen", "types", "typescript", `--remote=${database.url}`, "--schema", "public"],
+    );
+    await writeGenerated(TARGET, await format(types));
+  } finally {
+    await database.stop();
+  }
+});

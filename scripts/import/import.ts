@@ -15,14 +15,8 @@ import { readPackageDocument } from "../../supabase/functions/_shared/registry/d
 import { yamlDependencyRows } from "../../supabase/functions/_shared/registry/imports.ts";
 import { textOf } from "../../supabase/functions/packages/publication.ts";
 import { inlineLimit } from "../../supabase/functions/packages/store.ts";
-import {
-  claimNamespace,
-  namespaces,
-  publish,
-  readBack,
-  type Service,
-  versionsOf,
-} from "./registry.ts";
+import { findPlaces, type Places } from "./namespaces.ts";
+import { claimNamespace, publish, readBack, type Service, versionsOf } from "./registry.ts";
 import type { RollbackFile } from "./rollback.ts";
 import { type LegacyFile, walk } from "./walk.ts";
 
@@ -31,7 +25,7 @@ export interface ImportOptions {
   dryRun: boolean;
   concurrency: number;
   visibility: "private" | "public";
-  /** Who gets namespaces that nobody has; without one, their files are invalid. */
+  /** Who gets namespaces that nobody has, and has the others; without one, whoever has them gets the files. */
   companyId?: string;
   rollback?: RollbackFile;
   onProgress?(done: number, total: number): void;
@@ -77,8 +71,6 @@ export async function importPackages(
   }
   report.total = files.length;
   const importer = new Importer(service, options, report.run);
-  // First of all, so that whatever it brings can be taken back, also when it is killed before the first note.
-  if (!options.dryRun) await options.rollback?.note({ run: report.run });
   await importer.prepare(files);
   let done = 0;
   await forEachConcurrently(files, options.concurrency, async (file) => {
@@ -99,7 +91,7 @@ export async function importPackages(
 
 class Importer {
   #known = new Map<string, string>();
-  #unclaimed = new Set<string>();
+  #places: Places = { present: [], free: [], refused: new Map() };
   #inlineLimit = 0;
 
   constructor(
@@ -110,26 +102,24 @@ class Importer {
 
   /** Learns what is there already, and claims what nobody has. */
   async prepare(files: LegacyFile[]): Promise<void> {
+    const { companyId, dryRun } = this.options;
     this.#inlineLimit = await inlineLimit(this.service);
-    const taken = await namespaces(this.service);
-    for (const namespace of new Set(files.map((file) => file.namespace))) {
-      if (taken.has(namespace)) {
-        for (const [id, digest] of await versionsOf(this.service, namespace)) {
-          this.#known.set(id, digest);
-        }
-      } else if (this.options.companyId === undefined) {
-        this.#unclaimed.add(namespace);
-      } else if (!this.options.dryRun) {
-        await claimNamespace(this.service, namespace, this.options.companyId);
+    this.#places = await findPlaces(this.service, files, companyId);
+    for (const namespace of this.#places.present) {
+      for (const [id, digest] of await versionsOf(this.service, namespace)) {
+        this.#known.set(id, digest);
       }
+    }
+    for (const namespace of dryRun ? [] : this.#places.free) {
+      await claimNamespace(this.service, namespace, companyId!);
     }
   }
 
   async take(file: LegacyFile): Promise<Outcome> {
     const { namespace, name, version, path } = file;
-    if (this.#unclaimed.has(namespace)) {
-      return { invalid: `Nobody has the namespace ${namespace}: name a company for it.` };
-    }
+    const { refused } = this.#places;
+    const reason = refused.get(namespace) ?? refused.get(`${namespace}/${name}`);
+    if (reason) return { invalid: reason };
     const full = join(this.options.from, path);
     if ((await Deno.stat(full)).size > MAX_PACKAGE_YAML_BYTES) {
       return { invalid: `The file is larger than ${MAX_PACKAGE_YAML_BYTES} bytes.` };
@@ -141,7 +131,8 @@ class Importer {
     if (known !== undefined) return { conflict: "The version is there with other content." };
     const result = readPackageDocument(bytes, { namespace, name, version });
     if (!result.valid) return { invalid: result.errors.map(sentence).join(" ") };
-    if (this.options.dryRun) return "migrated";
+    // What is not claimed yet holds nothing that this could be at odds with.
+    if (this.options.dryRun && this.#places.free.includes(namespace)) return "migrated";
     return await this.#publish(file, textOf(bytes)!, digest, result.document);
   }
 
@@ -152,15 +143,18 @@ class Importer {
     document: Extract<ReturnType<typeof readPackageDocument>, { valid: true }>["document"],
   ): Promise<Outcome> {
     const { kind, description, keywords, license, homepage, repository } = document;
-    const placed = await placeContent(
-      text,
-      contentPath({ namespace, name }, version, `${name}-${version}.yaml`),
-      "text/yaml",
-      this.#inlineLimit,
-      objectStore(this.service),
-      () => {},
-    );
+    const { dryRun, rollback } = this.options;
     try {
+      // Before the first one, so that whatever it brings can be taken back, also when it is killed before it notes that.
+      if (!dryRun) await rollback?.begin(this.run);
+      const placed = dryRun ? { content: text, storagePath: null } : await placeContent(
+        text,
+        contentPath({ namespace, name }, version, `${name}-${version}.yaml`),
+        "text/yaml",
+        this.#inlineLimit,
+        objectStore(this.service),
+        () => {},
+      );
       const { outcome, versionId } = await publish(this.service, {
         actor: null,
         ...{ namespace, name, version, sha256: digest },
@@ -168,13 +162,14 @@ class Importer {
         ...placed,
         details: {
           ...{ kind, description, keywords, license, homepage, repository },
-          ...{ visibility: this.options.visibility, import_run: this.run },
+          ...{ visibility: this.options.visibility, import_run: this.run, dry_run: dryRun },
         },
         dependencies: yamlDependencyRows(document.dependencies),
         files: [],
       });
       if (outcome === "unchanged") return "skipped";
-      await this.options.rollback?.note({ run: this.run, version_id: versionId, path });
+      if (dryRun) return "migrated";
+      await rollback?.note({ run: this.run, version_id: versionId, path });
       if (await readBack(this.service, versionId) !== text) {
         return { invalid: "What was read back differs." };
       }

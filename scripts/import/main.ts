@@ -1,26 +1,33 @@
-/**
- * `npm run import:packages -- --from DIR [options]`: legacy files to packages.
- *
- *   --from DIR          holds {namespace}/{name}/{version}/{name}-{version}.yaml
- *   --dry-run           says what would be, and changes nothing
- *   --visibility V      of new packages: private (default) or public
- *   --company ID        gets the namespaces that nobody has
- *   --concurrency N     files at the same time, 8 by default
- *   --report FILE       the report as JSON
- *   --rollback-file F   where to note what was brought; import-<time>.rollback.jsonl by default
- *   --undo FILE         takes back what such a file names, instead of importing
- *
- * SUPABASE_URL and SUPABASE_SECRET_KEY say which project. Begin it again whenever it was interrupted. Exits with 1 if
- * anything was invalid, missing, or there with other content.
- */
-import { parseArgs } from "node:util";
+/** `npm run import:packages`: legacy files to packages. */
+import { runCommand, wholeNumber } from "../command/command.ts";
+import { CommandError, UsageError } from "../command/errors.ts";
+import { connect } from "../command/project.ts";
+import { isId } from "../../supabase/functions/_shared/ids.ts";
 import { importPackages, type ImportReport } from "./import.ts";
 import { progressBar } from "./progress.ts";
-import { connect } from "./registry.ts";
-import { rollBack, RollbackFile } from "./rollback.ts";
+import { defaultRollbackPath, rollBack, RollbackFile } from "./rollback.ts";
 
-const { values } = parseArgs({
-  args: Deno.args,
+const MOST_LISTED = 50;
+const MOST_AT_ONCE = 64;
+
+const COMMAND = {
+  name: "import:packages",
+  usage: "--from DIR [--company ID] [--dry-run] […], or --undo FILE",
+  help: `
+Legacy files to packages. Begin it again whenever it was interrupted: what is there is skipped, and never changed.
+
+  --from DIR          holds {namespace}/{name}/{version}/{name}-{version}.yaml
+  --company ID        gets the namespaces that nobody has; those of other companies are refused. Without it, files go to
+                      whoever has their namespace
+  --dry-run           says what would be, and changes nothing
+  --visibility V      of new packages: private (default) or public
+  --concurrency N     files at the same time, 1 to ${MOST_AT_ONCE} (default 8)
+  --report FILE       the report as JSON
+  --rollback-file F   where to note what was brought (default: a new file in ~/.local/state/stowage/imports)
+  --undo FILE         takes back what such a file names, instead of importing
+
+The project is the one of SUPABASE_URL and SUPABASE_SECRET_KEY, or else this checkout's stack.
+Exit codes: 0 all is there; 1 something was invalid, missing, or there with other content; 2 it could not be done.`,
   options: {
     from: { type: "string" },
     "dry-run": { type: "boolean", default: false },
@@ -31,14 +38,8 @@ const { values } = parseArgs({
     "rollback-file": { type: "string" },
     undo: { type: "string" },
   },
-});
-
-const MOST_LISTED = 50;
-
-function fail(message: string): never {
-  console.error(message);
-  Deno.exit(2);
-}
+  failed: 2,
+} as const;
 
 function print(report: ImportReport): void {
   const rows: Array<[string, number]> = [
@@ -60,42 +61,50 @@ function print(report: ImportReport): void {
   }
 }
 
-const url = Deno.env.get("SUPABASE_URL") ?? fail("SUPABASE_URL is not set.");
-const key = Deno.env.get("SUPABASE_SECRET_KEY") ?? fail("SUPABASE_SECRET_KEY is not set.");
-const service = connect(url, key);
-
-if (values.undo !== undefined) {
-  const { removed, gone } = await rollBack(service, values.undo);
-  console.log(`${removed} versions taken back, ${gone} were gone already`);
-  Deno.exit(0);
-}
-
-const { visibility } = values;
-const concurrency = Number(values.concurrency);
-if (values.from === undefined) fail("--from DIR is needed.");
-if (visibility !== "private" && visibility !== "public") fail("--visibility: private or public.");
-if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 64) {
-  fail("--concurrency takes 1 to 64.");
-}
-
-const rollback = values["dry-run"] ? undefined : await RollbackFile.open(
-  values["rollback-file"] ??
-    `import-${new Date().toISOString().replaceAll(":", "-")}.rollback.jsonl`,
-);
-try {
-  const report = await importPackages(service, {
-    from: values.from,
-    dryRun: values["dry-run"],
-    concurrency,
-    visibility,
-    companyId: values.company,
-    rollback,
-    onProgress: progressBar(),
-  });
-  print(report);
+await runCommand(COMMAND, async ({ values }) => {
+  if (values.undo !== undefined) {
+    const { removed, gone } = await rollBack(await connect(), values.undo);
+    console.log(`${removed} versions taken back, ${gone} were gone already`);
+    return 0;
+  }
+  const { visibility, from, company: companyId } = values;
+  const dryRun = values["dry-run"];
+  if (from === undefined) throw new UsageError("--from DIR is needed.");
+  if (visibility !== "private" && visibility !== "public") {
+    throw new UsageError(`--visibility takes private or public, not ${visibility}.`);
+  }
+  if (companyId !== undefined && !isId(companyId)) {
+    throw new UsageError(`--company takes the id of a company, not ${companyId}.`);
+  }
+  const concurrency = wholeNumber("concurrency", values.concurrency, 1, MOST_AT_ONCE);
+  await requireDirectory(from);
+  const service = await connect();
+  const rollback = new RollbackFile(
+    values["rollback-file"] ?? defaultRollbackPath(Deno.env.toObject()),
+  );
+  let report: ImportReport | undefined;
+  try {
+    report = await importPackages(service, {
+      ...{ from, dryRun, concurrency, visibility, companyId, rollback },
+      onProgress: progressBar(),
+    });
+    print(report);
+  } finally {
+    if (await rollback.close(report !== undefined)) {
+      console.log(`to take it back: npm run import:packages -- --undo ${quoted(rollback.path)}`);
+    }
+  }
   if (values.report) await Deno.writeTextFile(values.report, JSON.stringify(report, null, 2));
   const { missing, invalid, conflicts } = report;
-  Deno.exitCode = missing.length + invalid.length + conflicts.length > 0 ? 1 : 0;
-} finally {
-  rollback?.close();
+  return missing.length + invalid.length + conflicts.length > 0 ? 1 : 0;
+});
+
+async function requireDirectory(path: string): Promise<void> {
+  const isDirectory = await Deno.stat(path).then((info) => info.isDirectory, () => false);
+  if (!isDirectory) throw new CommandError(`--from ${path}: there is no such directory.`);
+}
+
+/** As a shell takes it for one word. */
+function quoted(path: string): string {
+  return /^[\w./:+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,17 +1,8 @@
 /** What the import asks of the registry, as the service. */
-import { createClient, type SupabaseClient } from "@supabase/supabase-js";
-import type { Database } from "../../supabase/functions/_shared/database.types.ts";
+import { answered, type Client as Service } from "../command/project.ts";
 import { objectStore, readContent } from "../../supabase/functions/_shared/registry/content.ts";
 import type { NewVersion } from "../../supabase/functions/packages/store.ts";
 import { publishVersion } from "../../supabase/functions/packages/store.ts";
-
-export type Service = SupabaseClient<Database>;
-
-export function connect(url: string, key: string): Service {
-  return createClient<Database>(url, key, {
-    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-  });
-}
 
 const PAGE = 1000;
 
@@ -22,10 +13,11 @@ export async function versionsOf(
 ): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   for (let from = 0;; from += PAGE) {
-    const { data, error } = await service.from("package_versions")
-      .select("version, sha256, packages!inner(namespace, name)")
-      .eq("packages.namespace", namespace).order("id").range(from, from + PAGE - 1);
-    if (error) throw error;
+    const data = answered(
+      await service.from("package_versions")
+        .select("version, sha256, packages!inner(namespace, name)")
+        .eq("packages.namespace", namespace).order("id").range(from, from + PAGE - 1),
+    );
     for (const { version, sha256, packages } of data) {
       found.set(`${packages.namespace}/${packages.name}@${version}`, sha256);
     }
@@ -33,15 +25,31 @@ export async function versionsOf(
   }
 }
 
-export async function namespaces(service: Service): Promise<Set<string>> {
-  const found = new Set<string>();
+export interface Namespace {
+  /** Null where it is reserved. */
+  company_id: string | null;
+  slug?: string;
+}
+
+/** Who has which. */
+export async function namespaces(service: Service): Promise<Map<string, Namespace>> {
+  const found = new Map<string, Namespace>();
   for (let from = 0;; from += PAGE) {
-    const { data, error } = await service.from("package_namespaces").select("name").order("name")
-      .range(from, from + PAGE - 1);
-    if (error) throw error;
-    for (const { name } of data) found.add(name);
+    const data = answered(
+      await service.from("package_namespaces").select("name, company_id, companies(slug)")
+        .order("name").range(from, from + PAGE - 1),
+    );
+    for (const { name, company_id, companies } of data) {
+      found.set(name, { company_id, slug: companies?.slug });
+    }
     if (data.length < PAGE) return found;
   }
+}
+
+/** Of the company; undefined if there is none. */
+export async function slugOf(service: Service, companyId: string): Promise<string | undefined> {
+  const found = await service.from("companies").select("slug").eq("id", companyId).limit(1);
+  return answered(found)[0]?.slug;
 }
 
 export async function claimNamespace(
@@ -49,11 +57,10 @@ export async function claimNamespace(
   name: string,
   companyId: string,
 ): Promise<void> {
-  const { error } = await service.from("package_namespaces")
-    .insert({ name, company_id: companyId });
-  if (error) throw error;
+  answered(await service.from("package_namespaces").insert({ name, company_id: companyId }));
 }
 
+export type { Service };
 export { publishVersion as publish };
 export type { NewVersion };
 
@@ -72,18 +79,17 @@ export async function takeBack(
   versionId: string,
   run: string,
 ): Promise<boolean> {
-  const { data, error } = await service.from("package_versions").delete()
-    .eq("id", versionId).eq("import_run", run).select("package_id, storage_path");
-  if (error) throw error;
+  const data = answered(
+    await service.from("package_versions").delete()
+      .eq("id", versionId).eq("import_run", run).select("package_id, storage_path"),
+  );
   if (data.length === 0) return false;
   const [{ package_id, storage_path }] = data;
   if (storage_path) await objectStore(service).remove([storage_path]);
   const rest = await service.from("package_versions").select("id").eq("package_id", package_id)
     .limit(1);
-  if (rest.error) throw rest.error;
-  if (rest.data.length === 0) {
-    const { error } = await service.from("packages").delete().eq("id", package_id);
-    if (error) throw error;
+  if (answered(rest).length === 0) {
+    answered(await service.from("packages").delete().eq("id", package_id));
   }
   return true;
 }

@@ -1,16 +1,20 @@
 /** `npm run publish:app`: a folder becomes a released version of an app. */
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
 import { PROJECT_DIR } from "../stack/project.ts";
 import { readState } from "../stack/state.ts";
+import { asksForHelp, concludeCommand, helpOf, readOptions } from "../command/command.ts";
+import { CommandError, UsageError } from "../command/errors.ts";
+import { readPublishableKey, readSecretKey, readUrl } from "../command/project.ts";
+import { fetchOrExplain } from "../command/reach.ts";
 import { packApp, type PackedApp } from "./pack.ts";
 import { ask, type Client, releaseVersion, uploadApp } from "./publish.ts";
 
-const USAGE = `Usage:
-  npm run publish:app -- DIR --app APP [--email EMAIL --password PASSWORD] [--draft]
-
+const COMMAND = {
+  name: "publish:app",
+  usage: "DIR --app APP [--create COMPANY] [--email EMAIL --password PASSWORD] [--draft]",
+  help: `
 Packs the folder DIR, uploads it as the version that its manifest names, has it verified, and releases it.
 
   --app APP           slug of the app; COMPANY/SLUG where several companies have one of that name; or its id
@@ -20,22 +24,28 @@ Packs the folder DIR, uploads it as the version that its manifest names, has it 
                       an owner or admin of the app's publisher; or STOWAGE_EMAIL and STOWAGE_PASSWORD
 
 The project is the one of SUPABASE_URL, with SUPABASE_PUBLISHABLE_KEY for a user, or SUPABASE_SECRET_KEY to act as the
-service; without SUPABASE_URL it is the stack that this checkout runs (npm start). What apps are made of: docs/apps.md.`;
-
-/** The command line, or the environment, does not say what is needed. */
-export class UsageError extends Error {}
+service; without SUPABASE_URL it is the stack that this checkout runs (npm start). What apps are made of: docs/apps.md.`,
+  options: {
+    app: { type: "string" },
+    create: { type: "string" },
+    draft: { type: "boolean", default: false },
+    email: { type: "string" },
+    password: { type: "string" },
+  },
+  words: true,
+} as const;
 
 type Environment = Record<string, string | undefined>;
 
-/** Runs the command; what it tells goes to `tell`. Throws UsageError for mistakes in its use, and Error for all others. */
+/** Runs the command; what it tells goes to `tell`. Throws CommandError for what its user can do something about. */
 export async function publish(
   args: string[],
   env: Environment,
   tell: (line: string) => void,
 ): Promise<void> {
-  const { values, positionals } = readArguments(args);
-  if (values.help) return tell(USAGE);
-  const [dir, ...more] = positionals;
+  if (asksForHelp(args)) return tell(helpOf(COMMAND));
+  const { values, words } = readOptions(COMMAND, args);
+  const [dir, ...more] = words;
   if (!dir) throw new UsageError("Name the folder of the app.");
   if (more.length > 0) throw new UsageError(`One folder at a time; ${more[0]} is too many.`);
   if (!values.app) throw new UsageError("--app is missing: which app is this a version of?");
@@ -67,25 +77,6 @@ export async function publish(
   }
 }
 
-function readArguments(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        app: { type: "string" },
-        create: { type: "string" },
-        draft: { type: "boolean", default: false },
-        email: { type: "string" },
-        password: { type: "string" },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    });
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
-
 /** The project as the user, or without one as the service. */
 async function connect(
   env: Environment,
@@ -97,10 +88,11 @@ async function connect(
   const { url, key } = await findProject(env, email !== undefined);
   const client = createClient<Database>(url, key, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
+    global: { fetch: fetchOrExplain },
   });
   if (email && password) {
     const { error } = await client.auth.signInWithPassword({ email, password });
-    if (error) throw new Error(`Signing in as ${email} at ${url}: ${error.message}`);
+    if (error) throw new CommandError(`Signing in as ${email} at ${url}: ${error.message}`);
   }
   return client;
 }
@@ -118,9 +110,7 @@ async function findProject(
     }
     return { url: stack.apiUrl, key: asUser ? stack.publishableKey : stack.secretKey };
   }
-  if (!/^https?:/.test(url) || !URL.canParse(url)) {
-    throw new UsageError(`SUPABASE_URL is no http URL: ${url}`);
-  }
+  const project = readUrl(url);
   const key = env[name];
   if (!key) {
     throw new UsageError(
@@ -129,13 +119,7 @@ async function findProject(
         : `Set ${name}, or sign in with --email and --password.`,
     );
   }
-  const wrong = asUser ? "sb_secret_" : "sb_publishable_";
-  if (key.startsWith(wrong)) {
-    throw new UsageError(`${name} holds a key of the other kind, ${wrong}….`);
-  }
-  // A header takes nothing else, and says so in words that lead nowhere.
-  if (!/^[!-~]+$/.test(key)) throw new UsageError(`${name} is no key: copy all of it.`);
-  return { url, key };
+  return { url: project, key: asUser ? readPublishableKey(key) : readSecretKey(key) };
 }
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -173,7 +157,7 @@ async function createApp(
   packed: PackedApp,
 ): Promise<App> {
   if (companySlug === undefined) {
-    throw new Error(
+    throw new CommandError(
       `There is no app ${name} that you may see. --create COMPANY makes one of your company.`,
     );
   }
@@ -184,7 +168,9 @@ async function createApp(
     "looking for the company",
     client.from("companies").select("id").eq("slug", companySlug),
   );
-  if (!company) throw new Error(`There is no company ${companySlug} among yours (--create).`);
+  if (!company) {
+    throw new CommandError(`There is no company ${companySlug} among yours (--create).`);
+  }
   return await ask(
     `creating the app ${name}`,
     client.from("applications")
@@ -208,11 +194,5 @@ async function isReleased(client: Client, appId: string, packed: PackedApp): Pro
 }
 
 if (import.meta.main) {
-  try {
-    await publish(Deno.args, Deno.env.toObject(), console.log);
-  } catch (error) {
-    const { message } = error as Error;
-    console.error(error instanceof UsageError ? `${message}\n\n${USAGE}` : message);
-    Deno.exit(error instanceof UsageError ? 2 : 1);
-  }
+  await concludeCommand(COMMAND, () => publish(Deno.args, Deno.env.toObject(), console.log));
 }

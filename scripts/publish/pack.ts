@@ -1,4 +1,5 @@
 /** Packs the folder of an app as its publisher uploads it: a zip with the manifest at its root. */
+import { CommandError } from "../command/errors.ts";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { zipSync } from "fflate";
@@ -42,11 +43,13 @@ export async function packApp(dir: string): Promise<PackedApp> {
       else if (isFile) {
         files.push(path);
         size += (await Deno.stat(join(dir, path))).size;
-      } else throw new Error(`${join(dir, path)} is a link or a special file; apps take files.`);
+      } else {throw new CommandError(
+          `${join(dir, path)} is a link or a special file; apps take files.`,
+        );}
     }
   }
   const info = await Deno.stat(dir).catch(() => undefined);
-  if (!info?.isDirectory) throw new Error(`${dir} is no folder.`);
+  if (!info?.isDirectory) throw new CommandError(`${dir} is no folder.`);
   await walk("");
   files.sort();
   if (size > MAX_UNPACKED_BYTES) throw tooLarge(`${dir} has`, size, MAX_UNPACKED_BYTES);
@@ -64,13 +67,15 @@ export async function packApp(dir: string): Promise<PackedApp> {
 async function readManifest(dir: string, files: string[]) {
   const found = MANIFEST_NAMES.filter((name) => files.includes(name));
   if (found.length === 0) {
-    throw new Error(`${dir} has no manifest: write a ${MANIFEST_NAMES[0]} (docs/apps.md).`);
+    throw new CommandError(`${dir} has no manifest: write a ${MANIFEST_NAMES[0]} (docs/apps.md).`);
   }
-  if (found.length > 1) throw new Error(`${dir} has more than one manifest: ${found.join(", ")}.`);
+  if (found.length > 1) {
+    throw new CommandError(`${dir} has more than one manifest: ${found.join(", ")}.`);
+  }
   const [name] = found;
   const result = validateManifest(await Deno.readFile(join(dir, name)), formatOfName(name));
   if (result.valid) return result.manifest;
-  throw new Error(
+  throw new CommandError(
     `${join(dir, name)} is not valid:\n` +
       result.errors.map(({ path, message, line, column }) =>
         `  ${line === undefined ? "" : `${line}:${column} `}${path ? `${path}: ` : ""}${message}`

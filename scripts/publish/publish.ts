@@ -1,4 +1,5 @@
 /** Uploads a packed app as a version, has it verified, and releases it: what a publisher does with supabase-js. */
+import { CommandError } from "../command/errors.ts";
 import { FunctionsHttpError, type SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
 import type { PackedApp } from "./pack.ts";
@@ -14,8 +15,8 @@ export async function ask<T>(
   answer: PromiseLike<{ data: T; error: { message: string } | null }>,
 ): Promise<NonNullable<T>> {
   const { data, error } = await answer;
-  if (error) throw new Error(`${what}: ${error.message}`);
-  if (data === null || data === undefined) throw new Error(`${what}: no answer`);
+  if (error) throw new CommandError(`${what}: ${error.message}`);
+  if (data === null || data === undefined) throw new CommandError(`${what}: no answer`);
   return data;
 }
 
@@ -53,12 +54,14 @@ async function invoke(client: Client, name: string, body: Record<string, unknown
   const { data, error } = await client.functions.invoke(name, { body });
   if (!error) return data;
   if (!(error instanceof FunctionsHttpError)) {
-    throw new Error(`The upload got no answer: ${error.context?.message ?? error.message}`);
+    throw new CommandError(`The upload got no answer: ${error.context?.message ?? error.message}`);
   }
   const problem = await error.context.json().catch(() => ({ title: error.message }));
   const { title, detail, message, code, errors = [] } = problem;
   const mistakes = errors.filter((mistake: { message: string }) => mistake.message !== detail)
     .map(({ path, message }: { path: string; message: string }) => `\n  ${path}: ${message}`);
   const said = errors.length > 1 ? title : detail ?? title ?? message;
-  throw new Error(`The upload was refused: ${said}${code ? ` (${code})` : ""}${mistakes.join("")}`);
+  throw new CommandError(
+    `The upload was refused: ${said}${code ? ` (${code})` : ""}${mistakes.join("")}`,
+  );
 }

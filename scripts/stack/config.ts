@@ -1,4 +1,5 @@
 /** What the stack takes from supabase/config.toml, with the CLI's defaults for what is not there. */
+import { CommandError } from "../command/errors.ts";
 import { parse } from "@std/toml/parse.js";
 import { projectPath } from "./project.ts";
 
@@ -36,7 +37,7 @@ export async function loadConfig(file = projectPath("supabase/config.toml")): Pr
   try {
     root = (parse as (text: string) => Table)(text);
   } catch (error) {
-    throw new Error(`${file}: ${error instanceof Error ? error.message : error}`);
+    throw new CommandError(`${file}: ${error instanceof Error ? error.message : error}`);
   }
   const api = table(root.api);
   const auth = table(root.auth);

@@ -1,58 +1,62 @@
 /** `npm start` and `npm run status`. */
-import { parseArgs } from "node:util";
+import { type Given, runCommand } from "../command/command.ts";
+import { CommandError, UsageError } from "../command/errors.ts";
 import { renderHints } from "./hints.ts";
 import { projectPath } from "./project.ts";
 import { type Stack, startStack } from "./mod.ts";
 import { readState, type StackState } from "./state.ts";
 
-const USAGE = `Usage:
-  npm start -- [--port N] [--db-port N] [--data-dir DIR] [--quiet]
-  npm run status -- [--output pretty|json|env] [--data-dir DIR]
+const START = {
+  name: "start",
+  usage: "[--port N] [--db-port N] [--data-dir DIR] [--quiet]",
+  help: `
+Starts the local stack: Postgres, REST, Auth, Storage and Edge Functions, until Ctrl-C.
 
-Ports come from supabase/config.toml; 0 takes any free one.`;
+  --port N        of the API (default: supabase/config.toml, 0: any free one)
+  --db-port N     of Postgres, likewise
+  --data-dir DIR  what is to stay (default: .stowage in this checkout)
+  --quiet         no log`,
+  options: {
+    port: { type: "string" },
+    "db-port": { type: "string" },
+    "data-dir": { type: "string" },
+    quiet: { type: "boolean", default: false },
+  },
+} as const;
+
+const STATUS = {
+  name: "status",
+  usage: "[--output pretty|json|env] [--data-dir DIR]",
+  help: `
+The addresses and keys of the running stack.
+
+  -o, --output FORMAT  pretty (default), json or env; npm's own lines are left out by "npm run -s status"
+  --data-dir DIR       of the stack (default: .stowage in this checkout)`,
+  options: {
+    output: { type: "string", short: "o", default: "pretty" },
+    "data-dir": { type: "string" },
+  },
+} as const;
 
 type Format = "pretty" | "json" | "env";
 
-class UsageError extends Error {}
-
-async function main(args: string[]): Promise<number> {
-  const [command, ...rest] = args;
-  try {
-    if (command === "start") return await start(rest);
-    if (command === "status") return await status(rest);
-    throw new UsageError(command ? `Unknown command ${command}.` : "No command.");
-  } catch (error) {
-    if (
-      error instanceof UsageError || (error as { code?: string }).code?.startsWith("ERR_PARSE_ARGS")
-    ) {
-      console.error(`${(error as Error).message}\n\n${USAGE}`);
-      return 2;
-    }
-    console.error(error instanceof Error ? error.message : String(error));
-    return 1;
-  }
-}
-
-async function start(args: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      port: { type: "string" },
-      "db-port": { type: "string" },
-      "data-dir": { type: "string" },
-      quiet: { type: "boolean", default: false },
-    },
-  });
-  const signalled = waitForSignal();
+async function start({ values }: Given<typeof START.options>): Promise<number> {
+  const ports = { port: port(values.port, "--port"), dbPort: port(values["db-port"], "--db-port") };
+  const signal = stopSignal();
   const began = performance.now();
-  const starting = startStack({
-    dataDir: values["data-dir"] ?? projectPath(".stowage"),
-    port: port(values.port, "--port"),
-    dbPort: port(values["db-port"], "--db-port"),
-    log: values.quiet ? undefined : (line) => console.error(line),
-  });
-  // A signal while starting waits for the start, so that there is something whole to stop.
-  const stack = await starting;
+  let stack: Stack;
+  try {
+    stack = await startStack({
+      dataDir: values["data-dir"] ?? projectPath(".stowage"),
+      ...ports,
+      log: values.quiet ? undefined : (line) => console.error(line),
+      signal,
+    });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    console.log("Stopped before it had started.");
+    return 0;
+  }
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   console.log(
     `${render(describe(stack), "pretty")}\n${
@@ -60,12 +64,12 @@ async function start(args: string[]): Promise<number> {
     }\n\nStarted in ${seconds} s. Ctrl-C stops it.`,
   );
   const failed = await Promise.race([
-    signalled.then(() => false),
+    aborted(signal).then(() => false),
     stack.databaseEnded.then(() => true),
   ]);
   await stack.stop();
   if (failed) {
-    throw new Error(
+    throw new CommandError(
       "Postgres has ended by itself; its log is postgres/postgres.log in the data directory.",
     );
   }
@@ -73,20 +77,13 @@ async function start(args: string[]): Promise<number> {
   return 0;
 }
 
-async function status(args: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      output: { type: "string", short: "o", default: "pretty" },
-      "data-dir": { type: "string" },
-    },
-  });
+async function status({ values }: Given<typeof STATUS.options>): Promise<number> {
   const format = values.output as Format;
   if (!["pretty", "json", "env"].includes(format)) {
-    throw new UsageError(`Unknown output ${format}.`);
+    throw new UsageError(`--output takes pretty, json or env, not ${format}.`);
   }
   const state = await readState(values["data-dir"] ?? projectPath(".stowage"));
-  if (!state) throw new Error("No stack is running here. Start one: npm start");
+  if (!state) throw new CommandError("No stack is running here. Start one: npm start");
   console.log(render(describe(state), format));
   return 0;
 }
@@ -136,18 +133,29 @@ function port(text: string | undefined, option: string): number | undefined {
   return value;
 }
 
-/** Settles at the first SIGINT or SIGTERM; a second one ends the process at once. */
-function waitForSignal(): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
+/** Aborted by the first SIGINT or SIGTERM; a second one ends the process at once. */
+function stopSignal(): AbortSignal {
+  const stopping = new AbortController();
   let seen = 0;
   const onSignal = () => {
-    resolve();
+    stopping.abort();
     // npm passes a terminal's Ctrl-C on, so the same one may come twice.
     if (++seen > 2) Deno.exit(130);
   };
   Deno.addSignalListener("SIGINT", onSignal);
   Deno.addSignalListener("SIGTERM", onSignal);
+  return stopping.signal;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (signal.aborted) resolve();
+  else signal.addEventListener("abort", () => resolve());
   return promise;
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  const [name, ...args] = Deno.args;
+  if (name === "status") await runCommand(STATUS, status, args);
+  await runCommand(START, start, name === "start" ? args : Deno.args);
+}

@@ -6,6 +6,7 @@
  */
 import { join, resolve } from "node:path";
 import { Pool } from "pg";
+import { CommandError } from "../command/errors.ts";
 import { startAuth } from "./auth.ts";
 import { type Config, loadConfig } from "./config.ts";
 import { prepareDatabase } from "./database.ts";
@@ -37,6 +38,8 @@ export interface StackOptions {
   durable?: boolean;
   /** Receives each line of the servers' logs. */
   log?: (line: string) => void;
+  /** Aborts the start between its steps; what was started is stopped, and the signal's reason thrown. */
+  signal?: AbortSignal;
 }
 
 export interface Stack {
@@ -57,11 +60,13 @@ export interface Stack {
 
 /** Starts a stack on `options.dataDir`: fresh if the directory is, otherwise with what it holds. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { log = () => {} } = options;
+  const { log = () => {}, signal } = options;
   // The servers run in directories of their own.
   const dataDir = resolve(options.dataDir);
   const config = await loadConfig();
-  await Deno.mkdir(dataDir, { recursive: true });
+  await Deno.mkdir(dataDir, { recursive: true }).catch((error) => {
+    throw new CommandError(`The data directory cannot be made: ${error.message}`);
+  });
   // What has been started, to be stopped in the opposite order.
   const started: (() => unknown)[] = [];
   const stop = async () => {
@@ -74,13 +79,16 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     started.push(() => gateway.stop());
     const keys = await loadKeys(dataDir);
     const signer = await createSigner(keys);
+    signal?.throwIfAborted();
     const postgres = await startPostgres({
       dir: join(dataDir, "postgres"),
       port: options.dbPort ?? config.db.port,
       durable: options.durable,
     });
     started.push(() => postgres.stop());
+    signal?.throwIfAborted();
     await prepareDatabase(postgres, { jwtSecret: keys.jwtSecret, seed: options.seed ?? true });
+    signal?.throwIfAborted();
 
     const { jwtSecret } = keys;
     const apiUrl = `http://127.0.0.1:${gateway.port}`;
@@ -107,6 +115,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       log,
     });
     started.push(() => functions?.close());
+    signal?.throwIfAborted();
     gateway.open(
       {
         rest: rest.fetch,
@@ -117,6 +126,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       keys,
       signer,
     );
+    // Before what they need: a request in flight would hold a connection of a pool that ends, which waits for it without end.
+    started.push(() => gateway.stop());
 
     const { signingKey: _, ...publicKeys } = keys;
     const stack = { apiUrl, dbUrl: postgres.url(), ...publicKeys };

@@ -1,7 +1,8 @@
 /** Ports of this machine. */
+import { CommandError } from "../command/errors.ts";
 
 /** Says which port is taken and which option chooses another. */
-export class PortInUseError extends Error {
+export class PortInUseError extends CommandError {
   override name = "PortInUseError";
   constructor(readonly port: number, readonly option: string) {
     super(

@@ -1,4 +1,6 @@
 /** A native Postgres server: created, started, taken over from a killed parent, stopped. */
+import { CommandError } from "../command/errors.ts";
+import { runApart } from "./child.ts";
 import { dirname, join } from "node:path";
 import { canReach, findProcessOwner, type ProcessOwner } from "./process_owner.ts";
 import { buildRuntime } from "./postgres_runtime.ts";
@@ -83,7 +85,7 @@ async function createCluster(bin: string, data: string, owner?: ProcessOwner): P
       await Deno.chown(draft, owner.uid, owner.gid);
       await Deno.chown(passwordFile, owner.uid, owner.gid);
     }
-    const { success, stderr } = await new Deno.Command(join(bin, "initdb"), {
+    const { success, stderr } = await runApart(join(bin, "initdb"), {
       args: [
         `--pgdata=${draft}`,
         `--username=${SUPERUSER}`,
@@ -98,11 +100,8 @@ async function createCluster(bin: string, data: string, owner?: ProcessOwner): P
       ],
       ...runAs(owner),
       cwd: dirname(data),
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).output();
-    if (!success) throw new Error(`initdb failed:\n${new TextDecoder().decode(stderr)}`);
+    });
+    if (!success) throw new CommandError(`initdb failed:\n${new TextDecoder().decode(stderr)}`);
     await Deno.rename(draft, data);
   } finally {
     await Deno.remove(passwordFile).catch(ignoreNotFound);
@@ -166,14 +165,14 @@ async function launch(options: Launch): Promise<Pick<Postgres, "ended" | "stop">
     ready.reject(
       /could not bind|could not create any TCP/.test(text)
         ? new PortInUseError(options.port, "--db-port")
-        : new Error(`Postgres ended while starting:\n${text}`),
+        : new CommandError(`Postgres ended while starting:\n${text}`),
     );
   })();
   // A server that ends later must not be an unhandled rejection of a promise already resolved.
   ready.promise.catch(() => {});
 
   const timer = setTimeout(() => {
-    ready.reject(new Error("Postgres was not ready within a minute."));
+    ready.reject(new CommandError("Postgres was not ready within a minute."));
   }, START_DEADLINE_MS);
   const stop = async () => {
     signal(child, "SIGINT"); // fast shutdown

@@ -9,6 +9,7 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { extract } from "tar";
+import { CommandError } from "../command/errors.ts";
 import { canReach, type ProcessOwner } from "./process_owner.ts";
 
 const require = createRequire(import.meta.url);
@@ -52,7 +53,7 @@ function nativeDirectory(): string {
   try {
     return join(dirname(require.resolve(name)), "../native");
   } catch {
-    throw new Error(`${name} is not installed. Run npm install on this machine.`);
+    throw new CommandError(`${name} is not installed. Run npm install on this machine.`);
   }
 }
 

@@ -1,4 +1,5 @@
 /** Whom the database server runs as, and what that user can reach. */
+import { CommandError } from "../command/errors.ts";
 import { dirname } from "node:path";
 
 export interface ProcessOwner {
@@ -21,7 +22,7 @@ export async function findProcessOwner(dataPath: string): Promise<ProcessOwner |
   const found = accounts.find((account) => account.uid === current && account.uid !== 0) ??
     CANDIDATES.flatMap((name) => accounts.filter((account) => account.name === name)).at(0);
   if (!found) {
-    throw new Error(
+    throw new CommandError(
       `Postgres does not run as root, and none of the accounts ${CANDIDATES.join(", ")} exists. ` +
         "Create one (useradd --system postgres) or start the stack as an ordinary user.",
     );

@@ -1,4 +1,5 @@
 /** Which stack runs on a data directory: told by a lock that its process holds, described in a file. */
+import { CommandError } from "../command/errors.ts";
 import { join } from "node:path";
 import type { Stack } from "./mod.ts";
 
@@ -11,7 +12,7 @@ export async function claimDirectory(dir: string): Promise<{ release(): void }> 
   if (!await lock.tryLock(true)) {
     lock.close();
     const state = await readStateFile(dir);
-    throw new Error(
+    throw new CommandError(
       `A stack is already running on ${dir}${
         state ? ` (process ${state.pid}, ${state.apiUrl})` : ""
       }. ` +

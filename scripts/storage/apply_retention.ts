@@ -1,7 +1,7 @@
 /** Policies applied until nothing is left to do, or as much was done as was allowed. */
 import { sweepDeletions } from "../../supabase/functions/_shared/object_deletions.ts";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
-import { answered, type Client } from "./project.ts";
+import { answered, type Client } from "../command/project.ts";
 
 /** What went, or would go, of one kind, company and app. */
 export type Retired = Database["public"]["Functions"]["apply_retention"]["Returns"][number];

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { sweepDeletions } from "../../supabase/functions/_shared/object_deletions.ts";
 import { isMissingObject } from "../../supabase/functions/_shared/upstream_errors.ts";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
-import { answered, type Client } from "./project.ts";
+import { answered, type Client } from "../command/project.ts";
 
 export type Problem =
   | "object_without_row"

@@ -1,17 +1,7 @@
-/**
- * `npm run storage:check [-- options]`: do the tables and Storage agree? Finds rows without objects, objects without rows,
- * sizes and checksums that differ, and usage that does not add up.
- *
- *   --repair             do what can be done about it: see docs/storage.md
- *   --verify-checksums   read every file and build, and compare its SHA-256
- *   --min-age S          seconds that an object without a row must be old (default 86400): younger ones may be under way
- *   --json               one JSON document a line: the findings, then the report
- *
- * The project is the one of SUPABASE_URL and SUPABASE_SECRET_KEY, or else this checkout's stack. Exit code 0: all is well, or
- * was repaired; 1: something is not.
- */
+/** `npm run storage:check`: do the tables and Storage agree? */
 import { type AuditReport, auditStorage, type Finding } from "./audit.ts";
-import { connect, readOptions, runCommand, wholeNumber } from "./project.ts";
+import { runCommand, wholeNumber } from "../command/command.ts";
+import { connect } from "../command/project.ts";
 
 const DEFAULT_MIN_AGE = "86400";
 
@@ -29,17 +19,35 @@ function describe(report: AuditReport, repair: boolean): string {
     : `${looked}.`;
 }
 
-await runCommand(async () => {
-  const { json, repair, ...options } = readOptions({
+const COMMAND = {
+  name: "storage:check",
+  usage: "[--repair] [--verify-checksums] [--min-age S] [--json]",
+  help: `
+Do the tables and Storage agree? Finds rows without objects, objects without rows, sizes and checksums that differ, and
+usage that does not add up.
+
+  --repair             do what can be done about it: see docs/storage.md
+  --verify-checksums   read every file and build, and compare its SHA-256
+  --min-age S          seconds that an object without a row must be old (default ${DEFAULT_MIN_AGE}): younger ones may be under way
+  --json               one JSON document a line: the findings, then the report
+
+The project is the one of SUPABASE_URL and SUPABASE_SECRET_KEY, or else this checkout's stack.
+Exit codes: 0 all is well, or was repaired; 1 something is not; 2 it could not be found out.`,
+  options: {
     "repair": { type: "boolean", default: false },
     "verify-checksums": { type: "boolean", default: false },
     "min-age": { type: "string", default: DEFAULT_MIN_AGE },
     "json": { type: "boolean", default: false },
-  });
+  },
+  failed: 2,
+} as const;
+
+await runCommand(COMMAND, async ({ values: { json, repair, ...options } }) => {
+  const minAgeSeconds = wholeNumber("min-age", options["min-age"], 0);
   const report = await auditStorage(await connect(), {
     repair,
     verifyChecksums: options["verify-checksums"],
-    minAgeSeconds: wholeNumber("min-age", options["min-age"], 0),
+    minAgeSeconds,
     onFinding: (finding) =>
       console.log(json ? JSON.stringify({ finding }) : describeFinding(finding)),
   });

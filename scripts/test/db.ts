@@ -1,23 +1,26 @@
-/**
- * `npm run test:db [-- options] [file…]`: runs the pgTAP files in supabase/tests/database.
- *
- * Without psql and Docker, but as `supabase test db` would: each file whole, in the transaction
- * that it opens and rolls back. Options:
- *
- *   --db-url URL   test this database (migrated already; nothing stays in it) instead of one of our own
- *   file…          only files whose name contains one of these
- */
-import { parseArgs } from "node:util";
+/** `npm run test:db`: runs the pgTAP files in supabase/tests/database. */
+import { runCommand } from "../command/command.ts";
+import { CommandError, UsageError } from "../command/errors.ts";
 import { loadTestFiles, type TestFile } from "./database/files.ts";
 import { startTapDatabase } from "./database/server.ts";
 import { openSession, type Session } from "./database/session.ts";
 import { type FileResult, judge } from "./database/tap.ts";
 
-const { values: options, positionals: filters } = parseArgs({
-  args: Deno.args,
-  allowPositionals: true,
+const COMMAND = {
+  name: "test:db",
+  usage: "[--db-url URL] [FILE…]",
+  help: `
+Runs the pgTAP files in supabase/tests/database. Without psql and Docker, but as "supabase test db" would: each file whole,
+in the transaction that it opens and rolls back.
+
+  --db-url URL   test this database (migrated already; nothing stays in it) instead of one of our own
+  FILE…          only files whose name contains one of these
+
+Exit codes: 0 all passed; 1 something failed; 2 nothing could be tested.`,
   options: { "db-url": { type: "string" } },
-});
+  words: true,
+  failed: 2,
+} as const;
 
 /** Files run side by side, and some alter tables: Postgres may end one, which then runs again. */
 const DEADLOCK = "40P01";
@@ -64,7 +67,9 @@ async function runAll(url: string, files: TestFile[]): Promise<{ passed: number;
       sum.failed += result.failed;
     }
   };
-  const first = await openSession(url);
+  const first = await openSession(url).catch((error) => {
+    throw new CommandError(`${placeOf(url)} cannot be used: ${error.message || error.code}`);
+  });
   const sessions = [first];
   try {
     // Two transactions cannot both create an extension: the second waits for the first's end.
@@ -80,16 +85,26 @@ async function runAll(url: string, files: TestFile[]): Promise<{ passed: number;
   return sum;
 }
 
-const files = await loadTestFiles(filters);
-if (files.length === 0) {
-  console.error(`No test file is called ${filters.join(" or ")}.`);
-  Deno.exit(2);
+/** The server of a connection string, without the password in it. */
+function placeOf(url: string): string {
+  return URL.canParse(url) ? `The database at ${new URL(url).host || "localhost"}` : "The database";
 }
-const database = options["db-url"] === undefined ? await startTapDatabase() : undefined;
-try {
-  const { passed, failed } = await runAll(database?.url ?? options["db-url"]!, files);
-  console.log(`\n${passed} passed, ${failed} failed`);
-  Deno.exitCode = failed === 0 ? 0 : 1;
-} finally {
-  await database?.stop();
-}
+
+await runCommand(COMMAND, async ({ values, words }) => {
+  const files = await loadTestFiles(words);
+  if (files.length === 0) throw new UsageError(`No test file is called ${words.join(" or ")}.`);
+  const given = values["db-url"];
+  if (given !== undefined && !/^postgres(ql)?:\/\/./.test(given)) {
+    throw new UsageError(
+      "--db-url takes a connection string: postgresql://user:password@host:port/name.",
+    );
+  }
+  const database = given === undefined ? await startTapDatabase() : undefined;
+  try {
+    const { passed, failed } = await runAll(given ?? database!.url, files);
+    console.log(`\n${passed} passed, ${failed} failed`);
+    return failed === 0 ? 0 : 1;
+  } finally {
+    await database?.stop();
+  }
+});

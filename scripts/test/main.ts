@@ -4,6 +4,8 @@
  * Each check is a process of its own whose output is passed on. A check that counts says so in its
  * last lines; one that does not counts as a single test. The last line adds all of them up.
  */
+import { runCommand } from "../command/command.ts";
+import { UsageError } from "../command/errors.ts";
 import { PROJECT_DIR } from "../stack/project.ts";
 
 interface Check {
@@ -94,7 +96,6 @@ function count(output: string): Result | undefined {
   };
 }
 
-const only = Deno.args;
 const total: Result = { passed: 0, failed: 0, skipped: 0 };
 const summary: string[] = [];
 
@@ -121,11 +122,25 @@ async function runAndCount(check: Check, atOnce: boolean): Promise<void> {
   );
 }
 
-for (const entry of CHECKS) {
-  const checks = [entry].flat().filter(({ title }) => only.length === 0 || only.includes(title));
-  await Promise.all(checks.map((check, index) => runAndCount(check, index === 0)));
-}
-console.log(`\n${summary.join("\n")}\n`);
-const skipped = total.skipped ? `, ${total.skipped} skipped` : "";
-console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
-Deno.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);
+const COMMAND = {
+  name: "test",
+  usage: "[CHECK…]",
+  help: `
+Everything that can be wrong with this repository, or only the checks that are named (in quotes where they have a space):
+${CHECKS.flat().map(({ title }) => `  ${title}`).join("\n")}`,
+  options: {},
+  words: true,
+};
+
+await runCommand(COMMAND, async ({ words: only }) => {
+  const unknown = only.find((name) => !CHECKS.flat().some(({ title }) => title === name));
+  if (unknown !== undefined) throw new UsageError(`There is no check ${unknown}.`);
+  for (const entry of CHECKS) {
+    const checks = [entry].flat().filter(({ title }) => only.length === 0 || only.includes(title));
+    await Promise.all(checks.map((check, index) => runAndCount(check, index === 0)));
+  }
+  console.log(`\n${summary.join("\n")}\n`);
+  const skipped = total.skipped ? `, ${total.skipped} skipped` : "";
+  console.log(`${total.passed} passed, ${total.failed} failed${skipped}`);
+  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+});

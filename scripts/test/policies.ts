@@ -1,10 +1,5 @@
-/**
- * `npm run test:policies [-- name…]`: are there tests for every policy?
- *
- * Drops each policy in turn, and replaces each of its conditions by `true`, and runs the database
- * tests on what is left. A change that no test notices survives, and is a failure: either the
- * policy is not needed, or a test is missing. Names choose policies by parts of their names.
- */
+/** `npm run test:policies`: are there tests for every policy? */
+import { runCommand } from "../command/command.ts";
 import { availableCopies, copyDatabase } from "./database/copies.ts";
 import { loadTestFiles, type TestFile } from "./database/files.ts";
 import { listMutants, type Mutant } from "./database/mutants.ts";
@@ -62,46 +57,60 @@ async function requireGreen(session: Session, files: TestFile[]): Promise<void> 
   await session.query("rollback");
 }
 
-const all = await loadTestFiles();
-const files = all.filter(({ name }) => name !== STRUCTURE)
-  .toSorted((a, b) => Number(b.name === MATRIX) - Number(a.name === MATRIX));
-const started = performance.now();
-const database = await startTapDatabase();
-try {
-  // Changing a policy locks its table, so that each worker needs a database of its own.
-  const urls = [database.url];
-  for (let copy = 1; copy < availableCopies(); copy++) {
-    urls.push(await copyDatabase(database.url, `copy_${copy}`));
-  }
-  const sessions = await Promise.all(urls.map(openSession));
+const COMMAND = {
+  name: "test:policies",
+  usage: "[NAME…]",
+  help: `
+Drops each policy in turn, and replaces each of its conditions by true, and runs the database tests on what is left. A change
+that no test notices survives, and is a failure: either the policy is not needed, or a test is missing.
+
+  NAME…   only policies whose names contain one of these`,
+  options: {},
+  words: true,
+} as const;
+
+await runCommand(COMMAND, async ({ words: names }) => {
+  const all = await loadTestFiles();
+  const files = all.filter(({ name }) => name !== STRUCTURE)
+    .toSorted((a, b) => Number(b.name === MATRIX) - Number(a.name === MATRIX));
+  const started = performance.now();
+  const database = await startTapDatabase();
   try {
-    await requireGreen(sessions[0], files);
-    const mutants = (await listMutants(sessions[0])).filter(({ policy }) =>
-      Deno.args.length === 0 || Deno.args.some((name) => policy.includes(name))
-    );
-    const survivors: Mutant[] = [];
-    const kills = new Map<string, number>();
-    const queue = [...mutants];
-    await Promise.all(sessions.map(async (session) => {
-      for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
-        const killer = await findKiller(session, mutant, files);
-        if (killer) kills.set(killer, (kills.get(killer) ?? 0) + 1);
-        else {
-          survivors.push(mutant);
-          console.log(`✗ survived: ${mutant.policy}: ${mutant.change}`);
-        }
-      }
-    }));
-    for (const [name, count] of [...kills].sort()) {
-      console.log(`✓ ${name.padEnd(34)}${String(count).padStart(5)} changes noticed`);
+    // Changing a policy locks its table, so that each worker needs a database of its own.
+    const urls = [database.url];
+    for (let copy = 1; copy < availableCopies(); copy++) {
+      urls.push(await copyDatabase(database.url, `copy_${copy}`));
     }
-    const seconds = ((performance.now() - started) / 1000).toFixed(0);
-    console.log(`\n${mutants.length} changes of policies in ${seconds} s`);
-    console.log(`${mutants.length - survivors.length} passed, ${survivors.length} failed`);
-    Deno.exitCode = survivors.length === 0 && mutants.length > 0 ? 0 : 1;
+    const sessions = await Promise.all(urls.map(openSession));
+    try {
+      await requireGreen(sessions[0], files);
+      const mutants = (await listMutants(sessions[0])).filter(({ policy }) =>
+        names.length === 0 || names.some((name) => policy.includes(name))
+      );
+      const survivors: Mutant[] = [];
+      const kills = new Map<string, number>();
+      const queue = [...mutants];
+      await Promise.all(sessions.map(async (session) => {
+        for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
+          const killer = await findKiller(session, mutant, files);
+          if (killer) kills.set(killer, (kills.get(killer) ?? 0) + 1);
+          else {
+            survivors.push(mutant);
+            console.log(`✗ survived: ${mutant.policy}: ${mutant.change}`);
+          }
+        }
+      }));
+      for (const [name, count] of [...kills].sort()) {
+        console.log(`✓ ${name.padEnd(34)}${String(count).padStart(5)} changes noticed`);
+      }
+      const seconds = ((performance.now() - started) / 1000).toFixed(0);
+      console.log(`\n${mutants.length} changes of policies in ${seconds} s`);
+      console.log(`${mutants.length - survivors.length} passed, ${survivors.length} failed`);
+      return survivors.length === 0 && mutants.length > 0 ? 0 : 1;
+    } finally {
+      await Promise.all(sessions.map((session) => session.close()));
+    }
   } finally {
-    await Promise.all(sessions.map((session) => session.close()));
+    await database.stop();
   }
-} finally {
-  await database.stop();
-}
+});

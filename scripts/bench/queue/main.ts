@@ -9,7 +9,8 @@
  *   --rounds N           how many rounds each measurement has
  *   --pending N,…        depths of the backlog for the latency of claims
  */
-import { parseArgs } from "node:util";
+import { readOptions, wholeNumber } from "../../command/command.ts";
+import { UsageError } from "../../command/errors.ts";
 import { projectPath } from "../../stack/project.ts";
 import { drawChart } from "./chart.ts";
 import type { Load } from "./contender.ts";
@@ -39,14 +40,7 @@ import { createStowage } from "./stowage.ts";
 
 const PARTS = ["skew", "enqueue", "loads", "starts", "claims"];
 
-function whole(option: string, text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  throw new Error(`--${option} takes whole numbers from 1, not ${text}.`);
-}
-
-const { values: options } = parseArgs({
-  args: Deno.args.filter((arg) => arg !== "queue"),
+const { values: options } = readOptions({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
@@ -55,16 +49,16 @@ const { values: options } = parseArgs({
     rounds: { type: "string" },
     pending: { type: "string" },
   },
-});
+}, Deno.args.slice(1));
 const size: Size = { ...(options.quick ? QUICK : FULL) };
-if (options.rounds) size.rounds = whole("rounds", options.rounds);
+if (options.rounds) size.rounds = wholeNumber("rounds", options.rounds, 1);
 if (options.pending) {
   size.depths = options.pending.split(",")
-    .map((depth) => ({ pending: whole("pending", depth), finished: 0 }));
+    .map((depth) => ({ pending: wholeNumber("pending", depth, 1), finished: 0 }));
 }
 const parts = options.only?.split(",") ?? PARTS;
 for (const part of parts) {
-  if (!PARTS.includes(part)) throw new Error(`--only takes ${PARTS.join(", ")}; not ${part}.`);
+  if (!PARTS.includes(part)) throw new UsageError(`--only takes ${PARTS.join(", ")}; not ${part}.`);
 }
 const isWhole = !options.quick && !options.only && !options.pending;
 const tell = (line: string) => {

@@ -6,23 +6,28 @@
  *   --files N       of the import; 10,000 by default
  *   --strict        exits with 1 when a target is missed
  */
-import { parseArgs } from "node:util";
+import { readOptions, wholeNumber } from "../../command/command.ts";
+import { UsageError } from "../../command/errors.ts";
 import { startTestStack } from "../../testing/stack.ts";
 import { measureDownloads } from "./downloads.ts";
 import { measureHits } from "./hits.ts";
 import { measureImport } from "./import.ts";
 import { measureResolution } from "./resolution.ts";
 
-const { values } = parseArgs({
-  args: Deno.args,
-  allowPositionals: true,
+const PARTS = ["resolution", "hits", "downloads", "import"];
+
+const { values } = readOptions({
   options: {
-    only: { type: "string", default: "resolution,hits,downloads,import" },
+    only: { type: "string", default: PARTS.join(",") },
     files: { type: "string", default: "10000" },
     strict: { type: "boolean", default: false },
   },
-});
+}, Deno.args.slice(1));
+const files = wholeNumber("files", values.files, 1);
 const parts = values.only.split(",");
+for (const part of parts) {
+  if (!PARTS.includes(part)) throw new UsageError(`--only takes ${PARTS.join(", ")}, not ${part}.`);
+}
 const missed: string[] = [];
 const want = (holds: boolean, what: string) => {
   console.log(`  ${holds ? "✓" : "✗"} ${what}`);
@@ -68,7 +73,6 @@ if (parts.includes("downloads") || parts.includes("import")) {
       }
     }
     if (parts.includes("import")) {
-      const files = Number(values.files);
       const { killed_at, stored, resumed, again } = await measureImport(stack, files);
       console.log(`import of ${files} files, killed when ${killed_at} were there`);
       console.log(

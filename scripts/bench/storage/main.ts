@@ -3,23 +3,26 @@
  * fast the functions answer, and what row security costs at 10 thousand, 100 thousand and a million rows. Writes
  * docs/bench-storage.svg unless it is quick or partial. --strict: exits with 1 when a target is missed.
  */
-import { parseArgs } from "node:util";
+import { readOptions } from "../../command/command.ts";
+import { UsageError } from "../../command/errors.ts";
 import { projectPath } from "../../stack/project.ts";
 import { measureRequests } from "./http.ts";
 import { drawChart, printTables, type Results } from "./report.ts";
 import { measureRowSecurity } from "./row_security.ts";
 import { measureValidation } from "./validation.ts";
 
-const { values: options } = parseArgs({
-  args: Deno.args.filter((arg) => arg !== "storage"),
+const { values: options } = readOptions({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     strict: { type: "boolean", default: false },
     only: { type: "string" },
   },
-});
+}, Deno.args.slice(1));
 const { quick, only } = options;
+if (only !== undefined && !["validation", "requests", "rows"].includes(only)) {
+  throw new UsageError(`--only takes validation, requests or rows, not ${only}.`);
+}
 const tell = (line: string) => {
   if (!options.json) console.error(`  ${line}`);
 };

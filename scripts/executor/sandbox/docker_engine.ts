@@ -2,6 +2,7 @@
  * A container engine by its HTTP API over a Unix socket: Docker's, or one that speaks the same. The command line client is not needed,
  * would cost the start of a program for every call, and cannot hide paths.
  */
+import { reasonOf } from "../../command/reach.ts";
 import { unbroken } from "./unbroken.ts";
 
 /** The engine answered with an error, or not at all (status 0). */
@@ -216,12 +217,6 @@ export class Engine {
 
 function brokenOff(error: unknown): EngineError {
   return new EngineError(`the engine broke off: ${reasonOf(error)}`, 0);
-}
-
-function reasonOf(error: unknown): string {
-  const messages: string[] = [];
-  for (let each = error; each instanceof Error; each = each.cause) messages.push(each.message);
-  return messages.join(": ");
 }
 
 const HEADER_BYTES = 8;

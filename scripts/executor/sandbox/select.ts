@@ -3,6 +3,7 @@ import { BubblewrapSandbox } from "./bubblewrap.ts";
 import { DockerSandbox } from "./docker.ts";
 import type { EgressEvent } from "../egress/proxy.ts";
 import type { RuntimePaths } from "./runtimes.ts";
+import { CommandError } from "../../command/errors.ts";
 import { TrustedSandbox } from "./trusted.ts";
 import type { Availability, Sandbox } from "./types.ts";
 
@@ -27,8 +28,11 @@ const SANDBOXES: Record<string, Make> = {
 export const SANDBOX_NAMES = ["auto", ...Object.keys(SANDBOXES)];
 
 /** No sandbox that may be used works on this host. */
-export class NoSandboxError extends Error {
+export class NoSandboxError extends CommandError {
   override name = "NoSandboxError";
+  constructor(message: string) {
+    super(message, 2);
+  }
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "../../testing/assert.ts";
+import { CommandError } from "../../command/errors.ts";
 import { ConfigError, readConfig } from "../config.ts";
 import { openWorkDir } from "../work_dir.ts";
 
@@ -51,19 +52,27 @@ const MISTAKES: [string, string[], Record<string, string>, string][] = [
   ["no key", [], { SUPABASE_SECRET_KEY: "" }, "SUPABASE_SECRET_KEY is not set"],
   ["the publishable key", [], { SUPABASE_SECRET_KEY: "sb_publishable_x" }, "publishable"],
   ["the anonymous token", [], { SUPABASE_SECRET_KEY: jwt("anon") }, "role anon"],
+  ["a shortened key", [], { SUPABASE_SECRET_KEY: "sb_secret_…" }, '"…" (U+2026) at position 11'],
+  [
+    "a key with a line break",
+    [],
+    { SUPABASE_SECRET_KEY: "sb_secret_x\n" },
+    "a space or line break",
+  ],
   ["a key that is none", [], { SUPABASE_SECRET_KEY: "hunter2" }, "neither"],
   ["an unknown sandbox", ["--sandbox", "chroot"], {}, "auto, docker, bubblewrap, trusted"],
   ["no number", ["--concurrency", "many"], {}, "--concurrency takes a number"],
   ["half a run", ["--concurrency", "1.5"], {}, "whole number"],
   ["a lease too short", ["--lease", "0.5"], {}, "--lease"],
-  ["an unknown flag", ["--verbose"], {}, "--help"],
+  ["an unknown flag", ["--verbose"], {}, "Unknown option '--verbose'"],
+  ["a flag without its value", ["--id"], {}, "'--id' takes a value"],
   ["two modes", ["--once", "--drain"], {}, "exclude each other"],
   ["an unknown log format", ["--log-format", "xml"], {}, "text or json"],
 ];
 
 for (const [name, args, env, message] of MISTAKES) {
   Deno.test(`${name} is named`, () => {
-    const error = assertThrows(() => readConfig(args, { ...GOOD, ...env }), ConfigError);
+    const error = assertThrows(() => readConfig(args, { ...GOOD, ...env }), CommandError);
     assertStringIncludes(error.message, message);
     assert(!error.message.includes("hunter2"), "a key is never repeated");
   });

@@ -11,6 +11,7 @@ export const NOBODY = 65534;
 const EXECUTOR = "scripts/executor";
 const PARTS = [
   ...["sandbox", "egress", "image", "tests"].map((part) => `${EXECUTOR}/${part}`),
+  "scripts/command",
   "supabase/functions/_shared",
 ];
 

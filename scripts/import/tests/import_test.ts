@@ -31,7 +31,12 @@ function start(args: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", projectPath("scripts/import/main.ts"), ...args],
     cwd: dir,
-    env: { SUPABASE_URL: stack.apiUrl, SUPABASE_SECRET_KEY: stack.secretKey },
+    env: {
+      SUPABASE_URL: stack.apiUrl,
+      SUPABASE_SECRET_KEY: stack.secretKey,
+      // Where rollback files go that nobody names.
+      XDG_STATE_HOME: join(dir, "state"),
+    },
     stdout: "piped",
     stderr: "piped",
   }).spawn();
@@ -177,6 +182,113 @@ test("a dry run changes nothing; what is wrong is reported, and what is there is
       "1.0.0",
     ).single();
   assertEquals(data!.yaml_content, original);
+});
+
+/** Names of the rollback files that were put where nobody said. */
+async function rollbackFiles(): Promise<string[]> {
+  const folder = join(dir, "state/stowage/imports");
+  const entries = await Array.fromAsync(Deno.readDir(folder)).catch(() => []);
+  return entries.map(({ name }) => join(folder, name));
+}
+
+test("a dry run and a real one refuse the same, by name, and leave no file behind for nothing", async () => {
+  const service = serviceClient(stack);
+  const from = join(dir, "places");
+  for (const path of await rollbackFiles()) await Deno.remove(path);
+  const { data: other } = await service.from("companies")
+    .insert({ slug: "neighbour", name: "Neighbour" }).select("id").single();
+  await service.from("package_namespaces").insert([
+    { name: "theirs", company_id: other!.id },
+    { name: "Look.Alike", company_id: companyId },
+  ]);
+  const add = async (namespace: string, name: string, version = "1.0.0") =>
+    await writeFile(
+      join(from, `${namespace}/${name}/${version}/${name}-${version}.yaml`),
+      `id: ${namespace}/${name}\nversion: ${version}\n`,
+    );
+  await add("theirs", "pkg");
+  await add("look-alike", "pkg");
+  await add("resolve", "pkg");
+  await add("n".repeat(64), "pkg");
+  await add("fresh", "a-b");
+  await add("fresh", "a.b");
+  const refused = [
+    ["fresh/a.b", "The package a.b could be mistaken for a-b."],
+    ["look-alike/pkg", "The namespace look-alike could be mistaken for Look.Alike."],
+    [`${"n".repeat(64)}/pkg`, "A namespace has 63 characters at most."],
+    ["resolve/pkg", "No namespace can be called resolve."],
+    [
+      "theirs/pkg",
+      `The namespace theirs belongs to the company neighbour (${
+        other!.id
+      }), not to the one that --company names.`,
+    ],
+  ].map(([id, reason]) => ({ path: `${id}/1.0.0/${id.split("/")[1]}-1.0.0.yaml`, reason }));
+  // What it says of names is what the table says of them.
+  for (const name of ["look-alike", "resolve", "n".repeat(64)]) {
+    const { error } = await service.from("package_namespaces").insert({
+      name,
+      company_id: companyId,
+    });
+    assert(error, name);
+  }
+
+  const args = ["--from", from, "--company", companyId];
+  const dry = await run([...args, "--dry-run"]);
+  assertEquals([dry.code, dry.report.migrated, dry.report.invalid], [1, 1, refused]);
+  assertEquals([await rollbackFiles(), await stored("fresh")], [[], []]);
+  const real = await run(args);
+  assertEquals([real.code, real.report.migrated, real.report.invalid], [1, 1, refused]);
+  const [rollback, ...more] = await rollbackFiles();
+  assertEquals(more, []);
+  assert(real.text.includes(`--undo '${rollback}'`), real.text);
+
+  // In a namespace that is there, the database itself is asked, and takes it back.
+  await add("fresh", "A-B", "2.0.0");
+  await add("fresh", "next");
+  const mistaken = "The package fresh/a-b exists, and A-B could be mistaken for it.";
+  for (const dryRun of [["--dry-run"], []]) {
+    const { report, text } = await run([...args, ...dryRun]);
+    assertEquals(report.migrated, 1, text);
+    const found = report.invalid.find(({ path }: { path: string }) =>
+      path.startsWith("fresh/A-B/")
+    );
+    assert(found, JSON.stringify(report));
+    assert([mistaken, "The package a-b could be mistaken for A-B."].includes(found.reason));
+  }
+  assertEquals((await rollbackFiles()).length, 2);
+  const idle = await run(args);
+  assertEquals([idle.report.migrated, (await rollbackFiles()).length], [0, 2]);
+  assert(!idle.text.includes("--undo"), "there is nothing to take back");
+});
+
+test("what cannot be done at all is told in one line", async () => {
+  const { secretKey } = stack;
+  const nobody = crypto.randomUUID();
+  await writeLegacy(join(dir, "few"), 1, "few");
+  await writeFile(join(dir, "other.jsonl"), "one\n");
+  const cases: [string[], string][] = [
+    [
+      ["--from", join(dir, "few"), "--company", nobody],
+      `--company ${nobody}: there is no such company.`,
+    ],
+    [
+      ["--from", join(dir, "few"), "--company", nobody, "--dry-run"],
+      `--company ${nobody}: there is no`,
+    ],
+    [
+      ["--from", join(dir, "nowhere")],
+      `--from ${join(dir, "nowhere")}: there is no such directory.`,
+    ],
+    [["--undo", join(dir, "nowhere")], `${join(dir, "nowhere")} cannot be read: No such file`],
+    [["--undo", join(dir, "other.jsonl")], `${join(dir, "other.jsonl")}: line 1 is not one of`],
+  ];
+  for (const [args, line] of cases) {
+    const { code, stderr } = await start(args).output();
+    const text = new TextDecoder().decode(stderr);
+    assertEquals([code, text.split("\n").length], [2, 2], text);
+    assert(text.startsWith(`import:packages: ${line}`) && !text.includes(secretKey), text);
+  }
 });
 
 test("dual read: the database first, then the directory while the flag is on, and that is counted", async () => {

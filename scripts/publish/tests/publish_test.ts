@@ -1,7 +1,8 @@
 import { dirname } from "node:path";
 import { assertEquals, assertMatch, assertRejects } from "../../testing/assert.ts";
 import { createUser, startTestStack, TEST_PASSWORD, type TestUser } from "../../testing/stack.ts";
-import { publish, UsageError } from "../main.ts";
+import { CommandError } from "../../command/errors.ts";
+import { publish } from "../main.ts";
 import { packApp } from "../pack.ts";
 
 const MANIFEST = {
@@ -81,27 +82,32 @@ Deno.test("mistakes in the command's use are named", async () => {
       [[dir], {}, "--app is missing"],
       [[dir, "--app", "a", "--nap"], {}, "Unknown option '--nap'"],
       [[dir, "--app", "a", "--email", "a@example.com"], url, "--password is missing"],
-      [[dir, "--app", "a"], { SUPABASE_URL: "ftp://x" }, "SUPABASE_URL is no http URL: ftp://x"],
+      [[dir, "--app", "a"], { SUPABASE_URL: "ftp://x" }, "SUPABASE_URL must begin with http"],
       [[dir, "--app", "a"], url, "Set SUPABASE_SECRET_KEY, or sign in"],
       [[dir, "--app", "a", ...user], url, "Set SUPABASE_PUBLISHABLE_KEY"],
       [
         [dir, "--app", "a"],
         { ...url, SUPABASE_SECRET_KEY: "sb_publishable_x" },
-        "SUPABASE_SECRET_KEY holds a key of the other kind",
+        "SUPABASE_SECRET_KEY holds a publishable key",
       ],
       [
         [dir, "--app", "a"],
         { ...url, SUPABASE_SECRET_KEY: "sb_secret_…" },
-        "SUPABASE_SECRET_KEY is no key",
+        'SUPABASE_SECRET_KEY has "…" (U+2026) at position 11',
+      ],
+      [
+        [dir, "--app", "a", ...user],
+        { ...url, SUPABASE_PUBLISHABLE_KEY: "sb_secret_x" },
+        "SUPABASE_PUBLISHABLE_KEY holds a secret key",
       ],
     ];
     for (const [args, env, message] of cases) {
-      await assertRejects(() => publish(args, env, () => {}), UsageError, message);
+      await assertRejects(() => publish(args, env, () => {}), CommandError, message);
     }
   });
   const told: string[] = [];
   await publish(["--help"], {}, (line) => told.push(line));
-  assertMatch(told.join("\n"), /^Usage:\n.*--create COMPANY/s);
+  assertMatch(told.join("\n"), /^Usage: npm run publish:app -- .*--create COMPANY/s);
 });
 
 Deno.test("an app is made, a version released, repeated, and refused where it must be", async () => {

@@ -70,8 +70,12 @@ async function isListening(port: number): Promise<boolean> {
   );
 }
 
-async function eventually(what: string, check: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000;
+async function eventually(
+  what: string,
+  check: () => Promise<boolean>,
+  patienceMs = 15_000,
+): Promise<void> {
+  const deadline = Date.now() + patienceMs;
   while (!await check()) {
     assert(Date.now() < deadline, `not in time: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -129,6 +133,73 @@ Deno.test("a stack starts, tells its state, stops, and starts again with its dat
     second.child.kill("SIGINT");
     assertEquals((await second.ended).code, 0, second.output());
     assertEquals(await processesOf(data), []);
+  });
+});
+
+/**
+ * What a terminal's Ctrl-C does to `args`: SIGINT to the whole group, as soon as `ready` holds. Waits for the end.
+ */
+async function interrupt(
+  args: string[],
+  ready: () => Promise<boolean>,
+  env: Record<string, string> = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", ...args],
+    ...{ cwd: ROOT, env, stdin: "null", stdout: "piped", stderr: "piped", detached: true },
+  }).spawn();
+  const output = child.output();
+  try {
+    await eventually("the moment for the signal", ready, DEADLINE_MS);
+  } finally {
+    Deno.kill(-child.pid, "SIGINT");
+  }
+  const timer = setTimeout(() => Deno.kill(-child.pid, "SIGKILL"), DEADLINE_MS);
+  const { code, stdout, stderr } = await output;
+  clearTimeout(timer);
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+const exists = (path: string) => Deno.stat(path).then(() => true, () => false);
+
+for (
+  const [moment, ready] of [
+    ["initdb works", async (data) => await exists(`${await serverFiles(data)}/data.new/base`)],
+    ["the migrations are applied", async (data) => {
+      const [, , , port] = (await Deno.readTextFile(await findPidFile(data)).catch(() => ""))
+        .split("\n");
+      return port !== undefined && (await processesOf(`:${port}/`)).length > 0;
+    }],
+  ] as [string, (data: string) => Promise<boolean>][]
+) {
+  Deno.test(`Ctrl-C while ${moment} ends the start with one line, and the next one works`, async () => {
+    await withDirectory(async (dir) => {
+      const data = `${dir}/data`;
+      const args = [MAIN, "start", "--data-dir", data, ...FREE];
+      const { code, stdout, stderr } = await interrupt(args, () => ready(data));
+      assertEquals([code, stdout, stderr], [0, "Stopped before it had started.\n", ""]);
+      assertEquals(await processesOf(data), []);
+      const next = await start(data, ...FREE);
+      assertMatch(next.output(), /Started in/);
+      next.child.kill("SIGTERM");
+      assertEquals((await next.ended).code, 0, next.output());
+    });
+  });
+}
+
+Deno.test("Ctrl-C in the demo ends it, and all that it had started", async () => {
+  await withDirectory(async (dir) => {
+    const demo = fileURLToPath(new URL("../../demo.ts", import.meta.url));
+    // The Supabase CLI leaves a library of its own beside them.
+    const made = () =>
+      [...Deno.readDirSync(dir)].map(({ name }) => name)
+        .filter((name) => name.startsWith("stowage-demo-"));
+    const serving = async () => await exists(`${dir}/${made()[0]}/state.json`);
+    const { code, stderr } = await interrupt([demo], serving, { TMPDIR: dir });
+    assertEquals(code, 130, stderr);
+    assertMatch(stderr, /^\nThe demo stopped: it was interrupted.*\n\n$/);
+    assertEquals([await processesOf(dir), made()], [[], []]);
   });
 });
 
@@ -194,10 +265,13 @@ Deno.test("a server that outlived its parent is taken over", async () => {
 });
 
 async function findPidFile(data: string): Promise<string> {
-  const inside = `${data}/postgres/data/postmaster.pid`;
-  if (await Deno.stat(inside).then(() => true, () => false)) return inside;
-  const name = await Deno.readTextFile(`${data}/postgres/server-directory`);
-  return `/var/lib/stowage/${name}/data/postmaster.pid`;
+  return `${await serverFiles(data)}/data/postmaster.pid`;
+}
+
+/** The server's own folder: elsewhere, where root starts it in one that others cannot enter. */
+async function serverFiles(data: string): Promise<string> {
+  const name = await Deno.readTextFile(`${data}/postgres/server-directory`).catch(() => undefined);
+  return name === undefined ? `${data}/postgres` : `/var/lib/stowage/${name}`;
 }
 
 Deno.test("two stacks run side by side, and one directory holds one stack", async () => {

@@ -1,5 +1,6 @@
 /** `npm run storage:check` and `npm run storage:retention`, as processes, on a project that has all that can be wrong. */
 import { assert, assertEquals, assertMatch } from "../../testing/assert.ts";
+import { freePort } from "../../stack/ports.ts";
 import { type Moment, startKillingProxy } from "../../testing/killing_proxy.ts";
 import { checksumOf } from "../../../supabase/functions/tests/fixtures.ts";
 import {
@@ -39,7 +40,11 @@ test("what agrees is no finding, and a wrong call says what is wrong with it", a
   const wrong = await run("check", ["--min-age", "soon"]);
   assertEquals([wrong.code, wrong.stderr.trim()], [
     2,
-    "--min-age takes a whole number, 0 or more, not soon.",
+    [
+      "storage:check: --min-age takes a whole number, 0 or more, not soon.",
+      "Usage: npm run storage:check -- [--repair] [--verify-checksums] [--min-age S] [--json]",
+      "--help says what it all means.",
+    ].join("\n"),
   ]);
   const unknown = await run("retention", ["--force"]);
   assertEquals(unknown.code, 2);
@@ -49,8 +54,23 @@ test("what agrees is no finding, and a wrong call says what is wrong with it", a
   });
   assertEquals([half.code, half.stderr.trim()], [
     2,
-    "SUPABASE_URL and SUPABASE_SECRET_KEY belong together: set both.",
+    "storage:check: SUPABASE_URL and SUPABASE_SECRET_KEY belong together: set both.",
   ]);
+});
+
+test("a project that is not there, and a key that is of no use, are told in one line", async () => {
+  const { apiUrl, secretKey, publishableKey } = world().stack;
+  const closed = `http://127.0.0.1:${freePort("127.0.0.1")}`;
+  const cases: ["check" | "retention", string, string, string][] = [
+    ["retention", closed, secretKey, `no connection to ${closed}: Connection refused`],
+    ["check", apiUrl, publishableKey, "SUPABASE_SECRET_KEY holds a publishable key"],
+    ["check", apiUrl, "sb_secret_other", "the project refuses the key in SUPABASE_SECRET_KEY"],
+  ];
+  for (const [command, SUPABASE_URL, SUPABASE_SECRET_KEY, line] of cases) {
+    const { code, stderr } = await run(command, [], { env: { SUPABASE_URL, SUPABASE_SECRET_KEY } });
+    assertEquals([code, stderr.split("\n").length], [2, 2], stderr);
+    assert(stderr.startsWith(`storage:${command}: ${line}`), stderr);
+  }
 });
 
 /** A published version whose content was changed, a draft whose content is lost, and an object of neither. */

@@ -8,7 +8,7 @@ import {
 } from "../../../supabase/functions/tests/world.ts";
 import { applyRetention } from "../apply_retention.ts";
 import { auditStorage, type Finding } from "../audit.ts";
-import { createServiceClient } from "../project.ts";
+import { createServiceClient } from "../../command/project.ts";
 import { commandsOn } from "./commands.ts";
 
 const world = withWorld();
