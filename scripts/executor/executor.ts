@@ -33,7 +33,10 @@ export class Executor {
   readonly telemetry: Telemetry;
   readonly #disk: Disk;
   readonly #installer: Installer;
-  readonly #workers: Pick<Worker<Run, Finish>, "run" | "stop" | "stopNow" | "claimed">[];
+  readonly #workers: Pick<
+    Worker<Run, Finish>,
+    "run" | "stop" | "stopNow" | "claimed" | "isShort"
+  >[];
   readonly #stopping = new AbortController();
   /** Tells this process from another with the same id. */
   readonly #session = crypto.randomUUID();
@@ -83,13 +86,12 @@ export class Executor {
 
   /**
    * Works until it is stopped, or until there is nothing left to do in the modes that end.
-   * @throws ConfigError when the server refuses this executor for good, where it would end for want of room before it began, and
+   * @throws ConfigError when the server refuses this executor for good, where a mode that ends does so for want of room, and
    * after all is done when another was started with its id
    */
   async run(): Promise<void> {
-    if (this.config.mode !== "serve" && !this.#disk.hasRoom()) {
-      throw new ConfigError(`${this.workDir} has less free space than --min-free asks for`);
-    }
+    const short = new ConfigError(`${this.workDir} has less free space than --min-free asks for`);
+    if (this.config.mode !== "serve" && !this.#disk.hasRoom()) throw short;
     await this.#register();
     if (this.#state === "starting") this.#state = "working";
     const ended = new AbortController();
@@ -116,6 +118,7 @@ export class Executor {
     if (this.#namesake) {
       throw new ConfigError(`another executor was started with the id ${this.config.id} (--id)`);
     }
+    if (this.#workers.some((worker) => worker.isShort)) throw short;
   }
 
   /**

@@ -74,7 +74,9 @@ export class Heartbeat {
 
   /** Extends all leases once; false if the server could not be asked. */
   async beat(): Promise<boolean> {
-    const all = [...this.held.values()];
+    // The server may have given these to another of the same id, and would extend that one's lease.
+    this.#loseExpired();
+    const all = [...this.held.values()].filter(({ signals }) => !signals.lost.aborted);
     if (all.length === 0) return true;
     const asked = performance.now();
     try {
@@ -98,12 +100,16 @@ export class Heartbeat {
     } catch (error) {
       this.telemetry.failed("heartbeat");
       this.log.warn("heartbeat failed", { error: (error as Error).message });
-      for (const held of all) {
-        if (performance.now() >= held.expiresAt) {
-          this.#lost(held, "the lease ended before it could be extended");
-        }
-      }
+      this.#loseExpired();
       return false;
+    }
+  }
+
+  #loseExpired(): void {
+    for (const held of this.held.values()) {
+      if (performance.now() >= held.expiresAt) {
+        this.#lost(held, "the lease ended before it could be extended");
+      }
     }
   }
 

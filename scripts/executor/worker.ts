@@ -60,6 +60,7 @@ export class Worker<Item extends WorkItem, Finish extends AnyFinish> {
   #wake = new AbortController();
   #failures = 0;
   #claimed = 0;
+  #isShort = false;
 
   constructor(
     readonly kind: Kind<Item, Finish>,
@@ -73,6 +74,11 @@ export class Worker<Item extends WorkItem, Finish extends AnyFinish> {
   /** How many pieces of work were begun. */
   get claimed(): number {
     return this.#claimed;
+  }
+
+  /** Whether it ended before all was claimed, in a mode that ends, since the host has no room for more. */
+  get isShort(): boolean {
+    return this.#isShort;
   }
 
   /** Works until it is stopped, or until there is nothing left to do in the modes that end. */
@@ -118,6 +124,9 @@ export class Worker<Item extends WorkItem, Finish extends AnyFinish> {
         continue;
       }
       if (!this.options.hasRoom()) {
+        // Nothing is going that could make room when it ends.
+        this.#isShort = this.options.mode !== "serve" && this.#held.size === 0;
+        if (this.#isShort) return;
         await this.#pause(NO_ROOM_MS);
         continue;
       }

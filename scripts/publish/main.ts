@@ -57,7 +57,7 @@ export async function publish(
   const packed = await packApp(env.INIT_CWD ? resolve(env.INIT_CWD, dir) : dir);
   const client = await connect(env, credentials);
   try {
-    const app = await findApp(client, values.app) ??
+    const app = await findApp(client, appOf(values.app, values.create)) ??
       await createApp(client, values.app, values.create, packed);
     for (const path of packed.leftOut) tell(`left out: ${path}`);
     if (await isReleased(client, app.id, packed)) {
@@ -127,6 +127,12 @@ const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 interface App {
   id: string;
   slug: string;
+}
+
+/** What to look for: an app that may have to be made is this company's, and no other's of the same slug. */
+function appOf(name: string, companySlug: string | undefined): string {
+  const isBare = !ID.test(name) && !name.includes("/");
+  return isBare && companySlug !== undefined ? `${companySlug}/${name}` : name;
 }
 
 /** The app among those that the caller sees; undefined if there is none. */

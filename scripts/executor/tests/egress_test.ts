@@ -79,7 +79,17 @@ Deno.test("a permission names hosts and ports, and never all of them", () => {
   const refused = [
     ...["", "*", "*.", "*.com", "*.8.8.8.8", "a.*.com", "*example.com", "example.com:0"],
     ...["example.com:65536", "example.com:x", "http://example.com", "example.com/path", "a b"],
-    ...["user@example.com", "-a.com", "a..com", "0x7f000001", "2130706433", "127.1", "[::1"],
+    ...[
+      "user@example.com",
+      "-a.com",
+      "a..com",
+      "0x7f000001",
+      "2130706433",
+      "127.1",
+      "[::1",
+      "[example.com]",
+      "[8.8.8.8]:80",
+    ],
     "x".repeat(300),
   ];
   for (const scope of refused) {

@@ -152,6 +152,13 @@ Deno.test("an app is made, a version released, repeated, and refused where it mu
       await refuse("There is no app counter", mallory, dir, "--app", "counter");
       assertMatch(await run(ada, dir, "--app", "counter"), /counter 1\.0\.0 is released \(app/);
       assertMatch(await run(null, dir, "--app", "counter"), /released already, with these very/);
+      // Who sees another company's app of that name makes one of their own.
+      assertMatch(
+        await run(null, dir, "--app", "counter", "--create", "east"),
+        /counter 1\.0\.0 is released \(app/,
+      );
+      const { data: apps } = await mallory.client.from("applications").select("slug");
+      assertEquals(apps, [{ slug: "counter" }]);
       await Deno.writeTextFile(`${dir}/index.js`, "console.log(2);");
       await refuse("Version 1.0.0 is published", ada, dir, "--app", "counter");
 

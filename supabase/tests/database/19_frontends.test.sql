@@ -70,7 +70,7 @@ select pg_temp.allows('customer member', $$ select request_app_run('{private app
 -- What was there before
 
 select is(
-  (select skip_reason from private.enqueue_due_app_runs(1000, now() + interval '61 seconds')
+  (select skip_reason from private.enqueue_due_app_runs(1000, now() + interval '60 seconds')
     where schedule_id = (select id from frontend_schedule)),
   'not_runnable', 'a schedule from before the frontend skips');
 select is(

@@ -25,7 +25,9 @@ export function parseGrant(scope: string): Grant | string {
   const plain = /^([^:]+)(?::(\d+))?$/.exec(text);
   const isBareV6 = parseAddress(text)?.bits === 128;
   const [, name, port] = isBareV6 ? [text, text] : bracketed ?? plain ?? [];
-  if (name === undefined) return `${JSON.stringify(scope)} is not host, host:port or *.domain`;
+  if (name === undefined || (bracketed && parseAddress(name)?.bits !== 128)) {
+    return `${JSON.stringify(scope)} is not host, host:port or *.domain`;
+  }
   if (port !== undefined && !(Number(port) >= 1 && Number(port) <= 65535)) {
     return `${JSON.stringify(scope)} names no port from 1 to 65535`;
   }

@@ -112,7 +112,7 @@ const permission = z.strictObject({
 const config = z.strictObject({
   timeout: z.number().positive().max(86_400).optional().describe("Seconds that a run may take."),
   memory_limit: memory.optional().describe(
-    'Megabytes, at least 64, as a number or as text such as "256MB".',
+    `Megabytes, at least ${MIN_MEMORY_MEGABYTES}, as a number or as text such as "256MB".`,
   ),
   cpu_limit: z.number().positive().max(64).optional().describe("Processor cores, such as 0.5."),
 });
