@@ -69,7 +69,8 @@ Flags (environment in brackets):
   --builds N             builds at the same time, 0 for none (default 1) [STOWAGE_BUILDS]
   --registry URL         where packages are installed from (default: npm's own configuration) [STOWAGE_REGISTRY]; a token
                          for it only by environment: [STOWAGE_REGISTRY_TOKEN]
-  --id ID                unique name of this executor (default: host name and a random part) [STOWAGE_EXECUTOR_ID]
+  --id ID                unique name of this executor, another for each replica: of two with one id the older one ends
+                         (default: host name and a random part) [STOWAGE_EXECUTOR_ID]
   --poll-interval S      seconds between looks for work when there was none (default 1) [STOWAGE_POLL_INTERVAL]
   --lease S              seconds after which a run of a dead executor is another's, at least 1 (default 60) [STOWAGE_LEASE]
   --tick-interval S      seconds between looks for due schedules, 0 for never (default 10) [STOWAGE_TICK_INTERVAL]
@@ -93,7 +94,7 @@ Flags (environment in brackets):
 
 SIGTERM or SIGINT: claim no more, let runs finish for the grace period, give the rest back. A second one, a second later or
 more: give all back at once.
-Exit codes: 0 ended as asked, 1 failed, 2 wrong configuration.
+Exit codes: 0 ended as asked, 1 failed, 2 wrong configuration, or another has the id.
 `,
 });
 

@@ -8,16 +8,21 @@ import type { Logger } from "./log.ts";
 const MIB = 1024 * 1024;
 /** Less is as good as nothing, whatever was asked for. */
 const LEAST_BYTES = MIB;
+/** With more than this most writes succeed, and what fails has another reason, though a larger reserve is asked for. */
+const SCARCE_BYTES = 16 * MIB;
 const FULL_FILES = 16;
 /** Room comes back when a program that failed removes what it wrote: a look at its end would be too late. */
 const LOOK_MS = 100;
 
 export class Disk {
+  readonly #scarceBytes: number;
   #shortAt = -Infinity;
   #told = false;
 
   /** @param reserveBytes what has to be free before more work is begun */
-  constructor(readonly path: string, readonly reserveBytes: number, readonly log: Logger) {}
+  constructor(readonly path: string, readonly reserveBytes: number, readonly log: Logger) {
+    this.#scarceBytes = Math.max(LEAST_BYTES, Math.min(reserveBytes, SCARCE_BYTES));
+  }
 
   /** Looks again and again, until the result is called. */
   watch(): () => void {
@@ -50,7 +55,7 @@ export class Disk {
   /** Bytes that an ordinary user may still write; none where no more files can be made. */
   #look(): number {
     const free = freeBytes(this.path);
-    if (free < Math.max(this.reserveBytes, LEAST_BYTES)) this.#shortAt = performance.now();
+    if (free < this.#scarceBytes) this.#shortAt = performance.now();
     return free;
   }
 }

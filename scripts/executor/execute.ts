@@ -53,7 +53,7 @@ export async function executeRun(
   const started = performance.now();
   try {
     dir = await makeRunDir(context.workDir);
-    return { kind: "finish", finish: await execute(run, context, signals, dir) };
+    return await execute(run, context, signals, dir);
   } catch (error) {
     if (signals.stop.aborted) return conclusionOfAbort(signals.stop.reason);
     if (signals.lost.aborted) return conclusionOfAbort(signals.lost.reason);
@@ -85,7 +85,7 @@ async function execute(
   context: ExecutionContext,
   { stop, lost }: StopSignals,
   dir: RunDir,
-): Promise<Finish> {
+): Promise<Conclusion<Finish>> {
   const { service } = context;
   const started = performance.now();
   const source = await readSource(service, run.app_id, run.version, context, stop);
@@ -136,11 +136,11 @@ async function execute(
     conclusion.error_message = `${outputs.resultError}.`;
   }
   // What an app does that cannot write, nobody knows. What it did itself, and was refused, is its own.
-  const mayBeTheDisk = outcome?.kind === "exited" && context.disk.wasShortSince(started);
-  if (conclusion.status === "failed" && mayBeTheDisk) throw new Error(conclusion.error_message);
+  const mayBeTheDisk = conclusion.status === "failed" && outcome?.kind === "exited" &&
+    context.disk.wasShortSince(started);
   const parts = shippers.flatMap((shipper) => shipper.parts);
   const stored: StoredPaths = await storeArtifacts(service, run, logs, parts, outputs, lost);
-  return {
+  const finish: Finish = {
     ...conclusion,
     ...stored,
     metadata: {
@@ -153,6 +153,10 @@ async function execute(
       store_ms: Math.round(performance.now() - ended),
     },
   };
+  if (!mayBeTheDisk) return { kind: "finish", finish };
+  const infrastructure = new Error(conclusion.error_message);
+  const error_message = notTheAppsFault("run", infrastructure, true);
+  return { kind: "finish", finish: { ...finish, retry: true, error_message }, infrastructure };
 }
 
 /** The app's files in `dir.app`, packages included: from the build if there is one, else installed now. */

@@ -18,6 +18,8 @@ type Answer = { project: Project } | { refused: string };
 
 const SECONDS = 60;
 const HEAP_MEGABYTES = 512;
+/** With what setpriv ends when it cannot start a program, or does not find it. */
+const NOT_STARTED = [126, 127];
 const PROJECT = fileURLToPath(new URL("../../..", import.meta.url));
 
 /**
@@ -32,12 +34,7 @@ export async function readProjectApart(
 ): Promise<Project> {
   const question: Question = { appDir, wanted: { packageManager, dependencies }, pnpmVersion };
   const limit = AbortSignal.timeout(SECONDS * 1000);
-  const setpriv = findProgram("setpriv");
-  // With this process, where that can be had: nobody else would end it.
-  const [program, ...first] = [
-    ...(setpriv ? [setpriv, "--pdeathsig", "KILL", "--"] : []),
-    Deno.execPath(),
-  ];
+  const [program, ...first] = [...await (endingWithThis ??= findEndingWithThis()), Deno.execPath()];
   const child = new Deno.Command(program, {
     args: [
       ...first,
@@ -55,11 +52,14 @@ export async function readProjectApart(
   }).spawn();
   const asked = ReadableStream.from([JSON.stringify(question)]).pipeThrough(new TextEncoderStream())
     .pipeTo(child.stdin).catch(() => {});
-  const [{ success, signal: endedBy, stdout }] = await Promise.all([child.output(), asked]);
+  const [{ success, code, signal: endedBy, stdout }] = await Promise.all([child.output(), asked]);
   signal.throwIfAborted();
   if (!limit.aborted && (endedBy === "SIGKILL" || endedBy === "SIGTERM")) {
     // Not the app's doing: V8 ends otherwise when memory runs out.
     throw new Error(`package.json and the lockfile were not read: ${endedBy}`);
+  }
+  if (NOT_STARTED.includes(code)) {
+    throw new Error(`package.json and the lockfile were not read: ${program} ended with ${code}`);
   }
   if (!success) {
     throw new AppError(
@@ -69,6 +69,19 @@ export async function readProjectApart(
   const answer: Answer = JSON.parse(new TextDecoder().decode(stdout));
   if ("refused" in answer) throw new AppError(answer.refused);
   return answer.project;
+}
+
+let endingWithThis: Promise<string[]> | undefined;
+
+/** The words before a command that is to end with this process, since nobody else would end it; none where that cannot be had. */
+async function findEndingWithThis(): Promise<string[]> {
+  const setpriv = findProgram("setpriv");
+  if (!setpriv) return [];
+  const args = ["--pdeathsig", "KILL", "--"];
+  // Not every setpriv knows the option.
+  const tried = await new Deno.Command(setpriv, { args: [...args, "true"], stdin: "null" })
+    .output().catch(() => null);
+  return tried?.success ? [setpriv, ...args] : [];
 }
 
 if (import.meta.main) {

@@ -2,6 +2,8 @@
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../../testing/assert.ts";
+import { Disk } from "../disk.ts";
+import { createLogger } from "../log.ts";
 import { packTree } from "../pack.ts";
 import { childrenOf, processTree } from "../sandbox/processes.ts";
 import { findProgram, isReadableByAll, locateRuntimes } from "../sandbox/runtimes.ts";
@@ -73,6 +75,8 @@ Deno.test("an executor whose disk is full", async (t) => {
           const run = await finished(world, options, { max_attempts: 1 });
           assertEquals(run.status, "failed", what);
           assertStringIncludes(run.error_message, TOO_LITTLE, what);
+          if (what !== SPEAKS) continue;
+          assertEquals(await world.object("app-logs", run.logs_path), "oh\n", "its log is kept");
         }
         disk.leave(Infinity);
         const run = await finished(world, { files: "works-as-module" });
@@ -98,6 +102,11 @@ Deno.test("an executor whose disk is full", async (t) => {
     await registry.close();
     await Deno.remove(workDir, { recursive: true });
   }
+});
+
+Deno.test("a reserve that is not there holds claims back, and excuses no app", () => {
+  const disk = new Disk(Deno.cwd(), Infinity, createLogger("text", () => {}));
+  assertEquals([disk.hasRoom(), disk.wasShortSince(0)], [false, false]);
 });
 
 Deno.test("a build that cannot be packed leaves no file open", async () => {
@@ -167,6 +176,8 @@ function openFiles(pid: number, text: string): string[] {
   }).filter((path) => path.includes(text));
 }
 
+const SPEAKS = "an app that fails by itself, and says something";
+
 type Options = Parameters<World["app"]>[0];
 
 /**
@@ -175,8 +186,10 @@ type Options = Parameters<World["app"]>[0];
  */
 function rounds(installs: Options): [number, Record<string, Options>][] {
   const data = noise(8 * MIB);
-  const write =
-    `require("fs").writeFileSync(process.env.STOWAGE_OUTPUT_DIR + "/x", Buffer.alloc(13 * ${MIB}));`;
+  const write = (size: number) =>
+    `require("fs").writeFileSync(process.env.STOWAGE_OUTPUT_DIR + "/x", Buffer.alloc(${
+      size * MIB
+    }));`;
   const large = { name: "data", content: noise(13 * MIB), stored: true };
   return [
     [12 * MIB, {
@@ -191,7 +204,8 @@ function rounds(installs: Options): [number, Record<string, Options>][] {
     }],
     [9 * MIB, {
       "a log": { files: [index(`process.stdout.write(Buffer.alloc(9.9 * ${MIB}, "x"));`)] },
-      "an output": { files: [index(write)] },
+      "an output": { files: [index(write(13))] },
+      [SPEAKS]: { files: [index(`${write(4)} console.log("oh"); process.exitCode = 1;`)] },
     }],
     [12 * MIB, { "packages that are installed": installs }],
   ];

@@ -17,17 +17,37 @@ Deno.test("an executor as a service", async (t) => {
 
 const CASES: Record<string, (world: World) => Promise<void>> = {
   "of two with one id the older one finishes what it holds, and ends": async (world) => {
-    const args = [...FAST, "--id", "twin", "--lease", "2"];
+    const args = [...FAST, "--id", "twin", "--lease", "10"];
     const older = await world.executor(args);
-    const app = await world.app({ files: "waits" });
-    const id = await world.request(app, { config: { ms: 2500 } });
-    await world.until(id, "running");
-    const newer = await world.executor(args);
-    assertEquals(await older.exited, 2, older.text);
-    assertStringIncludes(older.text, "another executor was started with the id twin");
-    const run = await world.until(id, "success", "failed");
-    assertEquals([run.status, run.attempt, run.attempt_history], ["success", 1, []]);
-    assertEquals(await newer.kill("SIGTERM"), 0, newer.text);
+    const noticed = Promise.withResolvers<void>();
+    const host = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      () => noticed.promise.then(() => new Response("go on")),
+    );
+    try {
+      const place = `localhost:${host.addr.port}`;
+      const app = await world.app({
+        files: [{ name: "index.js", content: `fetch("http://${place}").then((it) => it.text());` }],
+        permissions: [{ type: "network", scope: place, required: true }],
+      });
+      const id = await world.request(app);
+      await world.until(id, "running");
+      const newer = await world.executor(args);
+      await older.logged("another executor has this id");
+      noticed.resolve();
+      assertEquals(await older.exited, 2, older.text);
+      assertStringIncludes(older.text, "another executor was started with the id twin");
+      const run = await world.until(id, "success", "failed");
+      assertEquals(
+        [run.status, run.attempt, run.attempt_history],
+        ["success", 1, []],
+        run.error_message,
+      );
+      assertEquals(await newer.kill("SIGTERM"), 0, newer.text);
+    } finally {
+      noticed.resolve();
+      await host.shutdown();
+    }
   },
 
   "what is older than it is kept goes, rows and objects, where an executor is told to": async (

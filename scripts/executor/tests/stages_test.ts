@@ -98,8 +98,11 @@ interface Stage {
   kind?: "build";
   source?: string;
   dependencies?: Row;
-  /** What the executor asks the server for then, as a regular expression; without it, its registry. */
-  call?: (id: string, app: string) => string;
+  /**
+   * What the executor asks the server for then, as a regular expression; without it, its registry. A text is held before there is
+   * anything to ask for, lest that slip through.
+   */
+  call?: string | ((id: string, app: string) => string);
   part?: Part;
   /** The server has its end already. */
   isOver?: boolean;
@@ -168,7 +171,7 @@ const UNHEARD: Stage[] = [
     part: "whole",
   },
 ];
-const CLAIMED: Stage = { stage: "claimed", call: () => "/rpc/claim_app_runs ", part: "answer" };
+const CLAIMED: Stage = { stage: "claimed", call: "/rpc/claim_app_runs ", part: "answer" };
 
 async function begin(
   { stage, kind, source = "", dependencies, call, part, isOver = false }: Stage,
@@ -180,8 +183,9 @@ async function begin(
     registry.hanging = true;
     registry.asked.length = 0;
   }
+  const early = typeof call === "string" ? gates.hold(call, part!) : undefined;
   const id = kind ? await world.build(app) : await world.request(app, { max_attempts: 20 });
-  const held = call && gates.hold(call(id, app.id), part!);
+  const held = typeof call === "function" ? gates.hold(call(id, app.id), part!) : early;
   return {
     stage,
     id,
