@@ -270,6 +270,36 @@ Deno.test("an install opens few connections of many, and holds few documents of 
   }
 });
 
+Deno.test("a setpriv that knows less is done without, and one that starts nothing is no app's fault", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "stowage " });
+  const setpriv = join(dir, "setpriv");
+  const program = `import { readProjectApart } from "./scripts/executor/install/read_project.ts";
+    const wanted = { packageManager: "npm", dependencies: {} };
+    const signal = new AbortController().signal;
+    await readProjectApart(${JSON.stringify(dir)}, wanted, "10.0.0", signal).then(
+      ({ manager }) => console.log("read", manager),
+      ({ name, message }) => console.log(name, message),
+    );`;
+  const answers = {
+    "exit 1": "read npm",
+    '[ "$4" = true ] || exit 127':
+      `Error package.json and the lockfile were not read: ${setpriv} ended with 127`,
+  };
+  try {
+    for (const [does, expected] of Object.entries(answers)) {
+      await Deno.writeTextFile(setpriv, `#!/bin/sh\n${does}\n`, { mode: 0o700 });
+      const { stdout } = await new Deno.Command(Deno.execPath(), {
+        args: ["eval", program],
+        cwd: fileURLToPath(new URL("../../..", import.meta.url)),
+        env: { PATH: `${dir}:${Deno.env.get("PATH")}` },
+      }).output();
+      assertEquals(new TextDecoder().decode(stdout).trim(), expected, does);
+    }
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
 // It is setpriv that sees to it; CI has it.
 const ignore = findProgram("setpriv") === null;
 Deno.test({ name: "who reads a lockfile ends with the executor", ignore }, async () => {
