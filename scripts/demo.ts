@@ -1,10 +1,11 @@
 /** `npm run demo`: a company publishes an app, another company runs it, and a third sees nothing. */
 import { runCommand } from "./command/command.ts";
+import type { Client } from "./command/project.ts";
 import { callFunction, signUp } from "./demo/api.ts";
 import { startExecutor, stopExecutors } from "./demo/executor_process.ts";
 import { bold, dim, expect, green, hush, red, step, tell, yellow } from "./demo/narrator.ts";
 import { packApp } from "./publish/pack.ts";
-import { ask, type Client, releaseVersion, uploadApp } from "./publish/publish.ts";
+import { ask, releaseVersion, uploadApp } from "./publish/publish.ts";
 import { type Stack, startStack } from "./stack/mod.ts";
 import { removeServerDirectory } from "./stack/postgres_location.ts";
 import { projectPath } from "./stack/project.ts";

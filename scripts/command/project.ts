@@ -39,15 +39,22 @@ export async function connect(): Promise<Client> {
 }
 
 export function createServiceClient(url: string, key: string): Client {
+  return createStatelessClient(url, key, (input, init) =>
+    fetchOrExplain(input, {
+      ...init,
+      signal: init?.signal ?? AbortSignal.timeout(CALL_TIMEOUT_MS),
+    }));
+}
+
+/** A client of a process that ends: its session is kept nowhere. */
+export function createStatelessClient(
+  url: string,
+  key: string,
+  fetch: typeof globalThis.fetch,
+): Client {
   return createClient<Database>(url, key, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    global: {
-      fetch: (input, init) =>
-        fetchOrExplain(input, {
-          ...init,
-          signal: init?.signal ?? AbortSignal.timeout(CALL_TIMEOUT_MS),
-        }),
-    },
+    global: { fetch },
   });
 }
 

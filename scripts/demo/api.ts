@@ -1,7 +1,7 @@
 /** What the demo does over HTTP, beside what publishers do. */
 import { createClient } from "@supabase/supabase-js";
 import type { Database } from "../../supabase/functions/_shared/database.types.ts";
-import type { Client } from "../publish/publish.ts";
+import type { Client } from "../command/project.ts";
 import type { Stack } from "../stack/mod.ts";
 
 /** Signs up a new user, who is then signed in on the client that is returned. */

@@ -37,12 +37,7 @@ export async function executeBuild(
     const reason = signals.stop.aborted ? signals.stop.reason : signals.lost.reason;
     if (reason instanceof LeaseLost) return { kind: "drop" };
     if (reason instanceof ShuttingDown) return { kind: "release" };
-    const error_message = notTheAppsFault("build", error, context.disk.wasShortSince(started));
-    return {
-      kind: "finish",
-      finish: { status: "failed", retry: true, error_message },
-      infrastructure: error,
-    };
+    return notTheAppsFault("build", error, context.disk.wasShortSince(started));
   } finally {
     await dir?.remove().catch(() => {});
   }

@@ -45,11 +45,16 @@ const LIMIT_TEXTS: Record<ExceededLimit, (allowed: number) => string> = {
   disk_writes: (allowed) => `The app wrote more than ${allowed / MIB} MiB to disk.`,
 };
 
-/** What is said of what this host or the server could not do. @param short whether its disk had too little room meanwhile */
-export function notTheAppsFault(what: "run" | "build", error: unknown, short: boolean): string {
+/** What this host or the server could not do is tried again. @param short whether its disk had too little room meanwhile */
+export function notTheAppsFault(what: "run" | "build", error: unknown, short: boolean) {
   const message = error instanceof Error ? error.message : String(error);
-  return `The executor could not ${what} the app, which is not the app's fault: ` +
+  const error_message = `The executor could not ${what} the app, which is not the app's fault: ` +
     (short ? `there was too little room on its disk (${message})` : message);
+  return {
+    kind: "finish" as const,
+    finish: { status: "failed" as const, retry: true, error_message },
+    infrastructure: error,
+  };
 }
 
 export const CANCELLED = "Cancelled while it was running.";

@@ -60,15 +60,7 @@ export async function executeRun(
     if (error instanceof AppError) {
       return { kind: "finish", finish: { status: "failed", error_message: error.message } };
     }
-    return {
-      kind: "finish",
-      finish: {
-        status: "failed",
-        retry: true,
-        error_message: notTheAppsFault("run", error, context.disk.wasShortSince(started)),
-      },
-      infrastructure: error,
-    };
+    return notTheAppsFault("run", error, context.disk.wasShortSince(started));
   } finally {
     await dir?.remove().catch(() => {});
   }
@@ -154,9 +146,8 @@ async function execute(
     },
   };
   if (!mayBeTheDisk) return { kind: "finish", finish };
-  const infrastructure = new Error(conclusion.error_message);
-  const error_message = notTheAppsFault("run", infrastructure, true);
-  return { kind: "finish", finish: { ...finish, retry: true, error_message }, infrastructure };
+  const blamed = notTheAppsFault("run", new Error(conclusion.error_message), true);
+  return { ...blamed, finish: { ...finish, ...blamed.finish } };
 }
 
 /** The app's files in `dir.app`, packages included: from the build if there is one, else installed now. */

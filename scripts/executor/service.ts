@@ -1,6 +1,6 @@
 /** Everything that an executor asks of Supabase, with the secret key. */
-import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Database, Json } from "../../supabase/functions/_shared/database.types.ts";
+import { type Client, createStatelessClient } from "../command/project.ts";
 import { retry } from "./backoff.ts";
 import { fetchWithin, uploading } from "./fetch.ts";
 import type { Lease } from "./heartbeat.ts";
@@ -76,7 +76,7 @@ const RPC_TIMEOUT_MS = 30_000;
 const TRANSFER_TIMEOUT_MS = 10 * 60_000;
 
 export class Service {
-  readonly #client: SupabaseClient<Database>;
+  readonly #client: Client;
 
   /** @param patienceMs what a call may take; longer than a lease would be in vain */
   constructor(
@@ -86,15 +86,10 @@ export class Service {
     patienceMs = RPC_TIMEOUT_MS,
   ) {
     const timeoutMs = Math.min(patienceMs, RPC_TIMEOUT_MS);
-    this.#client = createClient<Database>(url, key, {
-      auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-      global: {
-        fetch: (input, init) => {
-          const url = input instanceof Request ? input.url : String(input);
-          const isTransfer = url.includes("/storage/v1/");
-          return fetchWithin(isTransfer ? TRANSFER_TIMEOUT_MS : timeoutMs, input, init);
-        },
-      },
+    this.#client = createStatelessClient(url, key, (input, init) => {
+      const url = input instanceof Request ? input.url : String(input);
+      const isTransfer = url.includes("/storage/v1/");
+      return fetchWithin(isTransfer ? TRANSFER_TIMEOUT_MS : timeoutMs, input, init);
     });
   }
 

@@ -1,15 +1,20 @@
 /** `npm run publish:app`: a folder becomes a released version of an app. */
 import { resolve } from "node:path";
-import { createClient } from "@supabase/supabase-js";
-import type { Database } from "../../supabase/functions/_shared/database.types.ts";
+import { isId } from "../../supabase/functions/_shared/ids.ts";
 import { PROJECT_DIR } from "../stack/project.ts";
 import { readState } from "../stack/state.ts";
 import { asksForHelp, concludeCommand, helpOf, readOptions } from "../command/command.ts";
 import { CommandError, UsageError } from "../command/errors.ts";
-import { readPublishableKey, readSecretKey, readUrl } from "../command/project.ts";
+import {
+  type Client,
+  createStatelessClient,
+  readPublishableKey,
+  readSecretKey,
+  readUrl,
+} from "../command/project.ts";
 import { fetchOrExplain } from "../command/reach.ts";
 import { packApp, type PackedApp } from "./pack.ts";
-import { ask, type Client, releaseVersion, uploadApp } from "./publish.ts";
+import { ask, releaseVersion, uploadApp } from "./publish.ts";
 
 const COMMAND = {
   name: "publish:app",
@@ -86,10 +91,7 @@ async function connect(
     throw new UsageError(`--${email ? "password" : "email"} is missing: they go together.`);
   }
   const { url, key } = await findProject(env, email !== undefined);
-  const client = createClient<Database>(url, key, {
-    auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    global: { fetch: fetchOrExplain },
-  });
+  const client = createStatelessClient(url, key, fetchOrExplain);
   if (email && password) {
     const { error } = await client.auth.signInWithPassword({ email, password });
     if (error) throw new CommandError(`Signing in as ${email} at ${url}: ${error.message}`);
@@ -122,8 +124,6 @@ async function findProject(
   return { url: project, key: asUser ? readPublishableKey(key) : readSecretKey(key) };
 }
 
-const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 interface App {
   id: string;
   slug: string;
@@ -131,7 +131,7 @@ interface App {
 
 /** What to look for: an app that may have to be made is this company's, and no other's of the same slug. */
 function appOf(name: string, companySlug: string | undefined): string {
-  const isBare = !ID.test(name) && !name.includes("/");
+  const isBare = !isId(name) && !name.includes("/");
   return isBare && companySlug !== undefined ? `${companySlug}/${name}` : name;
 }
 
@@ -141,7 +141,7 @@ async function findApp(client: Client, name: string): Promise<App | undefined> {
   const [slug, company] = name.split("/").toReversed();
   const found = await ask(
     "looking for the app",
-    ID.test(name) ? apps.eq("id", name) : apps.eq("slug", slug),
+    isId(name) ? apps.eq("id", name) : apps.eq("slug", slug),
   );
   const companies = await ask(
     "looking for its publisher",
@@ -167,7 +167,7 @@ async function createApp(
       `There is no app ${name} that you may see. --create COMPANY makes one of your company.`,
     );
   }
-  if (ID.test(name) || name.includes("/")) {
+  if (isId(name) || name.includes("/")) {
     throw new UsageError("--create takes a slug in --app: the company is named beside it.");
   }
   const [company] = await ask(

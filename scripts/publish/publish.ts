@@ -1,10 +1,8 @@
 /** Uploads a packed app as a version, has it verified, and releases it: what a publisher does with supabase-js. */
+import { FunctionsHttpError } from "@supabase/supabase-js";
 import { CommandError } from "../command/errors.ts";
-import { FunctionsHttpError, type SupabaseClient } from "@supabase/supabase-js";
-import type { Database } from "../../supabase/functions/_shared/database.types.ts";
+import type { Client } from "../command/project.ts";
 import type { PackedApp } from "./pack.ts";
-
-export type Client = SupabaseClient<Database>;
 
 const BUCKET = "app-storage";
 const ARCHIVE_TYPE = "application/zip";

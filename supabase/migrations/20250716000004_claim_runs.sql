@@ -9,12 +9,6 @@ declare
   -- Whose claim, in which twentieth of a second.
   moment text := p_executor_id || ' ' || (date_part('epoch', clock_timestamp()) * 20)::bigint;
 begin
-  -- What is assigned or asked costs half a microsecond each: of a busy connection, one question.
-  if moment = current_setting('stowage.looked_at', true) and p_max_runs between 1 and 1000
-    and p_lease between '1 second' and '1 day' and current_setting('transaction_isolation') = 'read committed'
-  then
-    return false;
-  end if;
   if p_lease is null or p_lease not between '1 second' and '1 day' then
     perform private.raise_error('SW001', 'lease takes 1 second to 1 day.', 'lease');
   end if;
@@ -24,6 +18,9 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     -- A snapshot from before the locks could not see what others hold.
     raise feature_not_supported using message = 'Runs are claimed in read committed transactions.';
+  end if;
+  if moment = current_setting('stowage.looked_at', true) then
+    return false;
   end if;
   perform private.see_executor(p_executor_id);
   perform private.look_at_clock();

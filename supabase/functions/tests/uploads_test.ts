@@ -67,14 +67,17 @@ test("supabase-js sends to the signed URL by path and token", async () => {
   assertEquals([error, data?.upload.status], [null, "completed"]);
 });
 
+function formOf(fields: Record<string, string | File>): FormData {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.set(name, value);
+  return form;
+}
+
 test("a small file comes in one multipart call", async () => {
   const appId = await newApp();
   const bytes = archive("1");
-  const form = new FormData();
-  form.set("app_id", appId);
-  form.set("version", "1.0.0");
-  form.set("file_type", "source");
-  form.set("file", new File([bytes], "app.zip", { type: "application/zip" }));
+  const file = new File([bytes], "app.zip", { type: "application/zip" });
+  const form = formOf({ app_id: appId, version: "1.0.0", file_type: "source", file });
   const { status, body } = await call(world(), world().publisher, "uploads", { body: form });
   assertEquals([status, body.upload?.status], [201, "completed"], JSON.stringify(body));
   assertEquals(await objectNames(world(), appId), [`app_${appId}/1.0.0/app.zip`]);
@@ -82,11 +85,8 @@ test("a small file comes in one multipart call", async () => {
 
 test("a part that calls itself octets is what its name says", async () => {
   const appId = await newApp();
-  const form = new FormData();
-  form.set("app_id", appId);
-  form.set("version", "1.0.0");
-  form.set("file_type", "source");
-  form.set("file", new File([archive("1")], "App.ZIP", { type: "application/octet-stream" }));
+  const file = new File([archive("1")], "App.ZIP", { type: "application/octet-stream" });
+  const form = formOf({ app_id: appId, version: "1.0.0", file_type: "source", file });
   const { status, body } = await call(world(), world().publisher, "uploads", { body: form });
   assertEquals([status, body.file?.content_type], [201, "application/zip"], JSON.stringify(body));
   form.set("content_type", "application/octet-stream");
@@ -99,11 +99,8 @@ test("a part that calls itself octets is what its name says", async () => {
 
 test("a multipart call that is refused leaves nothing, and names its fields", async () => {
   const appId = await newApp();
-  const form = new FormData();
-  form.set("app_id", appId);
-  form.set("version", "one");
-  form.set("file_type", "asset");
-  form.set("file", new File(["<html>"], "logo.png", { type: "image/png" }));
+  const file = new File(["<html>"], "logo.png", { type: "image/png" });
+  const form = formOf({ app_id: appId, version: "one", file_type: "asset", file });
   const fields = await call(world(), world().publisher, "uploads", { body: form });
   assertEquals([fields.status, fields.body.errors.map((e: { path: string }) => e.path)], [400, [
     "version",
